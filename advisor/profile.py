@@ -1,0 +1,254 @@
+"""The profile: what calibration writes about a device and an engine, and the advisor reads.
+
+One JSON file describes one device with one engine version. `models` holds the step-time terms of
+each model and tensor-parallel degree that was measured or derived; `gemm` lets models that were
+not measured be predicted from measured shapes of the same device. Every term says where it comes
+from (`origin`, `source`, `licence`) and how far off it may be (`interval`, multiplicative).
+All times are seconds, all sizes bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from advisor.spec.device import Device
+from advisor.spec.model import ModelShape
+from advisor.spec.spec import Origin, Spec
+from advisor.spec.speculation import Acceptance
+
+NonNegative = Annotated[float, Field(ge=0)]
+Column = Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+
+
+class Provenance(Spec):
+    """Where a term comes from. `interval` multiplies the term: (0.9, 1.1) is ± 10 %, about 90 % sure."""
+
+    origin: Origin
+    source: str = Field(min_length=1, description="Package and version, paper, data set, or the command that measured.")
+    licence: str = ""
+    interval: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _around_one(self) -> Provenance:
+        low, high = self.interval
+        if not low <= 1.0 <= high:
+            raise ValueError(f"interval must enclose 1.0; got {self.interval}")
+        return self
+
+
+class Curve(Provenance):
+    """A measured line: y seconds over x, x rising. Between points linear; below the first, the first."""
+
+    x: Column
+    y_s: Column
+
+    @model_validator(mode="after")
+    def _table(self) -> Curve:
+        if len(self.x) != len(self.y_s) or any(b <= a for a, b in zip(self.x, self.x[1:], strict=False)):
+            raise ValueError("x must rise and match y_s one to one")
+        return self
+
+
+class PrefillAttention(Provenance):
+    """Seconds of one sequence's prompt chunk, all layers, on a grid (new tokens × context before them)."""
+
+    new_tokens: Column
+    context_tokens: Column
+    seconds: tuple[Column, ...] = Field(description="One row a value of new_tokens, one column a context_tokens.")
+
+    @model_validator(mode="after")
+    def _grid(self) -> PrefillAttention:
+        if len(self.seconds) != len(self.new_tokens) or any(len(r) != len(self.context_tokens) for r in self.seconds):
+            raise ValueError("seconds must be a grid of new_tokens rows and context_tokens columns")
+        return self
+
+
+class DecodeAttention(Provenance):
+    """For S decoding sequences with total context C, all layers: fixed_s(S) + per_context_token_s(S) · C."""
+
+    sequences: Column
+    fixed_s: Column
+    per_context_token_s: Column
+
+    @model_validator(mode="after")
+    def _table(self) -> DecodeAttention:
+        if not len(self.sequences) == len(self.fixed_s) == len(self.per_context_token_s):
+            raise ValueError("sequences, fixed_s and per_context_token_s must have the same length")
+        return self
+
+
+class LoraTerm(Provenance):
+    """Seconds that unmerged adapters add to a step that holds at least one adapter token.
+
+    fixed_s + max_loras·(per_slot_s + per_slot_token_s·T) + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s)
+            + T·per_token_s + T·r·per_token_rank_s
+      T  new tokens of the step (all of them: padding rows run too)   A  distinct adapters in the step
+      r  padded rank, max_lora_rank     weight_bytes(r)  bytes of one adapter at that rank
+    `base_step_s` is what a LoRA-enabled engine adds to a step without adapter tokens.
+    Source: design.md section 3.
+    """
+
+    fixed_s: NonNegative = 0.0
+    per_slot_s: NonNegative = 0.0
+    per_slot_token_s: NonNegative = 0.0
+    per_adapter_s: NonNegative = 0.0
+    per_weight_byte_s: NonNegative = 0.0
+    per_token_s: NonNegative = 0.0
+    per_token_rank_s: NonNegative = 0.0
+    base_step_s: NonNegative = 0.0
+    graph_mode: Literal["eager", "piecewise", "full"] = "piecewise"
+
+
+class DraftTerm(Provenance):
+    """Cost of drafting: γ·(fixed_s + per_sequence_s·S + per_context_token_s·C) a step, and memory."""
+
+    method: Literal["ngram", "draft_model", "eagle3"]
+    model: str | None = None
+    fixed_s: NonNegative
+    per_sequence_s: NonNegative = 0.0
+    per_context_token_s: NonNegative = 0.0
+    weights_bytes: NonNegative = 0.0
+    kv_bytes_per_token: NonNegative = 0.0
+    acceptance: Acceptance
+
+
+class ModelTerms(Spec):
+    """Device time of one model at one tensor-parallel degree, on each device of the group."""
+
+    model: ModelShape
+    tensor_parallel: int = Field(1, ge=1, le=64)
+    dense: Curve = Field(description="x: new tokens of the step. All layers' matrix products, norms and activations.")
+    head: Curve = Field(description="x: rows that get logits. Final norm, LM head, sampling on the device.")
+    attn_prefill: PrefillAttention
+    attn_decode: DecodeAttention
+    all_reduce: Curve | None = Field(None, description="x: new tokens of the step; all layers. None at degree 1.")
+    lora: LoraTerm | None = None
+    drafts: tuple[DraftTerm, ...] = ()
+
+
+class GemmGrid(Provenance):
+    """Measured matrix products (m, k) x (k, n) on a grid; for models without a row in `models`."""
+
+    m: Column
+    n: Column
+    k: Column
+    seconds: tuple[tuple[Column, ...], ...] = Field(description="Indexed [m][n][k].")
+    weights_dtype: Literal["bfloat16", "fp8"] = "bfloat16"
+
+
+class HostTerm(Provenance):
+    """CPU work of one step: fixed_s + per_sequence_s·S + per_token_s·T.
+
+    `overlapped` engines take max(device, host) + epsilon_s a step, serial ones device + host.
+    """
+
+    fixed_s: NonNegative
+    per_sequence_s: NonNegative = 0.0
+    per_token_s: NonNegative = 0.0
+    overlapped: bool = False
+    epsilon_s: NonNegative = 0.0
+
+
+class FrontendTerm(Provenance):
+    """Time outside the engine loop that every request pays before its first token reaches the client."""
+
+    fixed_s: NonNegative = 0.0
+    per_prompt_token_s: NonNegative = 0.0
+
+
+class LoadTerm(Provenance):
+    """One hop of an adapter's way to its slot: fixed_s + bytes / bandwidth_bytes_per_s."""
+
+    hop: Literal["disk_to_cpu", "cpu_to_slot"]
+    fixed_s: NonNegative
+    bandwidth_bytes_per_s: float = Field(gt=0)
+
+    def seconds(self, adapter_bytes: float) -> float:
+        """Seconds to move one adapter over this hop."""
+        return self.fixed_s + adapter_bytes / self.bandwidth_bytes_per_s
+
+
+class MemoryTerm(Provenance):
+    """What the engine takes from the device besides weights, slots and KV cache."""
+
+    overhead_bytes: NonNegative = Field(description="Context, activations, captured graphs.")
+    slot_factor: float = Field(1.0, ge=1, description="Measured bytes of a slot over the computed ones.")
+
+
+class StartupTerm(Provenance):
+    """Seconds from process start to the first request: base_s + per_slot_s · max_loras + weights / bandwidth."""
+
+    base_s: NonNegative
+    per_slot_s: NonNegative = 0.0
+    weights_bandwidth_bytes_per_s: float = Field(1e9, gt=0)
+
+
+class Residual(Spec):
+    """The sum of the terms held against end-to-end steps of an engine."""
+
+    points: int = Field(ge=1)
+    median_relative: float
+    p90_absolute_relative: NonNegative
+    source: str
+
+
+class Profile(Spec):
+    """A device with an engine. Version 1 of the file format."""
+
+    schema_version: Literal[1]
+    name: str = Field(min_length=1, description="File name without .json, such as h100_sxm-vllm.")
+    method: Literal["microbench", "endpoint", "import", "datasheet"]
+    created: AwareDatetime
+    producer: str = Field(min_length=1, description="Program and version that wrote the file.")
+    command: str = ""
+    device: Device
+    engine: str = Field(min_length=1, description="vllm, sglang, builtin, ...")
+    engine_version: str
+    graph_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Captured decode batch sizes; a pure decode step is padded up to the next. Empty: no graphs."
+    )
+    models: tuple[ModelTerms, ...] = ()
+    gemm: tuple[GemmGrid, ...] = ()
+    host: HostTerm
+    frontend: FrontendTerm
+    loads: tuple[LoadTerm, ...] = Field(description="Exactly one a hop.")
+    memory: MemoryTerm
+    startup: StartupTerm
+    residual: Residual | None = None
+    notes: tuple[str, ...] = ()
+    software: dict[str, str] = Field(default_factory=dict)
+    raw: dict[str, str] = Field(default_factory=dict, description="Files with raw samples, relative to this one.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Profile:
+        hops = sorted(load.hop for load in self.loads)
+        if hops != ["cpu_to_slot", "disk_to_cpu"]:
+            raise ValueError(f"loads must hold cpu_to_slot and disk_to_cpu once each; got {hops}")
+        return self
+
+    def load(self, hop: Literal["disk_to_cpu", "cpu_to_slot"]) -> LoadTerm:
+        """Return the load term of a hop."""
+        return next(load for load in self.loads if load.hop == hop)
+
+
+def load_profile(path: str | Path) -> Profile:
+    """Read a profile from a JSON file.
+
+    Raises:
+        InputError: the file is missing, is not JSON, breaks the contract, or was written by a newer version.
+    """
+    from advisor.files import read_json
+    from advisor.errors import validated
+
+    source = str(path)
+    return validated(Profile, read_json(path, schema_version=1), source)
+
+
+def save_profile(profile: Profile, path: str | Path) -> None:
+    """Write a profile; the old file stays whole until the new one is complete."""
+    from advisor.files import write_text
+
+    write_text(path, profile.model_dump_json(indent=1) + "\n")

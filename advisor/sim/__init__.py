@@ -1,0 +1,1 @@
+"""The discrete-event model of replicas that batch, load adapters, decode and preempt."""

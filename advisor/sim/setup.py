@@ -1,0 +1,63 @@
+"""What the simulator is told: one replica's engine, and how replicas share the traffic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from advisor.spec.engine import EngineLimits
+from advisor.spec.speculation import Acceptance
+from advisor.steptime.batch import StepClock
+
+Router = Literal["round-robin", "least-outstanding", "adapter-affinity"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterLoads:
+    """Seconds to bring each adapter of the trace one hop nearer, indexed by adapter."""
+
+    disk_to_cpu_s: tuple[float, ...]
+    cpu_to_slot_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpecSetup:
+    """Speculative decoding of one replica. Acceptance by position, drawn per sequence and verify step."""
+
+    draft_length: int
+    base: Acceptance
+    adapter: Acceptance
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSetup:
+    """Everything that one replica is."""
+
+    limits: EngineLimits
+    clock: StepClock
+    kv_blocks: int
+    loads: AdapterLoads = AdapterLoads((), ())
+    speculation: SpecSetup | None = None
+    frontend_s: float = 0.0  # added to every request's TTFT and E2E, outside the engine loop
+    frontend_per_prompt_token_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A replica dies at `at_s`; its requests are routed anew, its KV and adapter caches are lost."""
+
+    replica: int
+    at_s: float
+    recover_after_s: float  # it serves again after this long; inf: never
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSetup:
+    """Replicas of one kind behind one router."""
+
+    replica: ReplicaSetup
+    replicas: int = 1
+    router: Router = "least-outstanding"
+    start_s: tuple[float, ...] = ()  # when each replica is ready; empty: all at 0
+    failures: tuple[Failure, ...] = ()
+    horizon_s: float | None = None  # stop here and count what is unfinished; None: run until all is done

@@ -1,0 +1,60 @@
+"""Prompt attention of one chunk, between and beyond the measured grid points."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+from advisor.profile import PrefillAttention
+
+_SHIFT = 256.0
+"""Added to the context before the logarithm, so that a context of nothing has a place on the axis."""
+
+
+def chunk_work(new_tokens: float, context_tokens: float) -> float:
+    """Query-key pairs of a causal chunk, q·(c + q/2). Source: design.md section 3."""
+    return new_tokens * (context_tokens + 0.5 * new_tokens)
+
+
+class ChunkAttention:
+    """Seconds of a chunk of q new tokens on c tokens of context, all layers, one sequence.
+
+    Inside the grid: linear in log seconds over (log q, log(c + 256)), exact for power laws. Outside:
+    the nearest edge, scaled by the ratio of `chunk_work` above the grid, held below it.
+    """
+
+    def __init__(self, term: PrefillAttention, budget: int) -> None:
+        self._q = list(term.new_tokens)
+        self._c = list(term.context_tokens)
+        self._log_q = [math.log(q) for q in self._q]
+        self._log_c = [math.log(c + _SHIFT) for c in self._c]
+        self._log_s = [[math.log(max(s, 1e-12)) for s in row] for row in term.seconds]
+        self._fresh = [0.0, *(self._interpolated(q, 0) for q in range(1, budget + 1))]
+
+    def seconds(self, new_tokens: int, context_tokens: int) -> float:
+        """Seconds of one chunk."""
+        if context_tokens == 0 and new_tokens < len(self._fresh):
+            return self._fresh[new_tokens]
+        return self._interpolated(new_tokens, context_tokens)
+
+    def _interpolated(self, new_tokens: float, context_tokens: float) -> float:
+        q = min(max(new_tokens, self._q[0]), self._q[-1])
+        c = min(max(context_tokens, self._c[0]), self._c[-1])
+        row, along_q = _place(self._log_q, math.log(q))
+        column, along_c = _place(self._log_c, math.log(c + _SHIFT))
+        low, high = self._log_s[row], self._log_s[min(row + 1, len(self._q) - 1)]
+        right = min(column + 1, len(self._c) - 1)
+        near = low[column] + along_c * (low[right] - low[column])
+        far = high[column] + along_c * (high[right] - high[column])
+        seconds = math.exp(near + along_q * (far - near))
+        if new_tokens > q or context_tokens > c:
+            seconds *= chunk_work(max(new_tokens, q), max(context_tokens, c)) / chunk_work(q, c)
+        return seconds
+
+
+def _place(axis: list[float], value: float) -> tuple[int, float]:
+    """Index of the left neighbour and the share of the way to the right one."""
+    if len(axis) == 1:
+        return 0, 0.0
+    left = min(max(bisect_right(axis, value) - 1, 0), len(axis) - 2)
+    return left, (value - axis[left]) / (axis[left + 1] - axis[left])

@@ -1,0 +1,158 @@
+"""The clock of one replica: a profile's terms, put together into the seconds of a step.
+
+    device = dense(T) + attention + head(outputs) + lora(T, A) + draft(S, γ, C) + all_reduce(T)
+    step   = device + host(S, T)                 serial engines
+    step   = max(device, host(S, T)) + ε         engines that overlap host work
+
+Source: design.md section 3. A step of decodes alone runs a captured graph: dense and all-reduce are
+those of the next captured size.
+"""
+
+from __future__ import annotations
+
+import math
+
+from advisor.profile import DraftTerm, ModelTerms, Profile
+from advisor.spec.engine import EngineLimits
+from advisor.spec.model import ALL_LINEAR
+from advisor.steptime.attention import ChunkAttention
+from advisor.steptime.batch import Batch, DecodeLine, StepParts
+from advisor.steptime.lora import NO_LORA, LoraCost, lora_cost
+from advisor.steptime.tables import at_every_count, by_count, staircase
+
+
+class ProfileClock:
+    """Seconds of any step of one engine. Implements `advisor.steptime.batch.StepClock`."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        terms: ModelTerms,
+        limits: EngineLimits,
+        *,
+        modules: tuple[str, ...] = ALL_LINEAR,
+        draft: DraftTerm | None = None,
+    ) -> None:
+        """Evaluate every curve up to the engine's budgets.
+
+        Args:
+            profile: the device and engine; its host term and graph sizes are used.
+            terms: model and tensor-parallel degree, from `advisor.steptime.terms.terms_for`.
+            limits: token budget, seats, slots and padded rank of the replica.
+            modules: linear modules that are wrapped for LoRA.
+            draft: how tokens are drafted, where speculation is on.
+        """
+        budget = max(limits.max_num_batched_tokens, limits.max_num_seqs)
+        seats = limits.max_num_seqs
+        self._dense = at_every_count(terms.dense, budget)
+        self._dense_graph = staircase(self._dense, profile.graph_sizes)
+        self._head = at_every_count(terms.head, budget)
+        zero = [0.0] * (budget + 1)
+        self._reduce = zero if terms.all_reduce is None else at_every_count(terms.all_reduce, budget)
+        self._reduce_graph = staircase(self._reduce, profile.graph_sizes)
+        self._chunk = ChunkAttention(terms.attn_prefill, budget)
+        decode = terms.attn_decode
+        self._attn_fixed = [0.0, *by_count(decode.sequences, decode.fixed_s, seats)[1:]]
+        self._attn_slope = by_count(decode.sequences, decode.per_context_token_s, seats)
+        self._lora = _lora_of(terms, limits, modules)
+        self._draft = draft
+        self._host = profile.host
+        self._lines: dict[tuple[int, int, int, bool], DecodeLine] = {}
+
+    def parts(self, batch: Batch) -> StepParts:
+        """Seconds of any step, by component."""
+        decodes, context, chunks, outputs, gamma, adapters = batch
+        tokens = batch.tokens
+        graph = not chunks
+        attention = self._attn_fixed[decodes] + self._attn_slope[decodes] * context if decodes else 0.0
+        for new, before in chunks:
+            attention += self._chunk.seconds(new, before)
+        return self._with_host(
+            decodes + len(chunks),
+            tokens,
+            (self._dense_graph if graph else self._dense)[tokens],
+            attention,
+            self._head[outputs],
+            self._lora.seconds(tokens, adapters),
+            self._draft_s(decodes, gamma, context),
+            (self._reduce_graph if graph else self._reduce)[tokens],
+        )
+
+    def decode_line(self, decodes: int, adapters: int, draft_length: int, context_tokens: int) -> DecodeLine:
+        """The line on which pure decode steps of this S and A lie around this context."""
+        key = (decodes, adapters, draft_length, False)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = self._line(decodes, adapters, draft_length, 0.0)
+        if context_tokens < line.context_high:
+            return line
+        key = (decodes, adapters, draft_length, True)
+        above = self._lines.get(key)
+        if above is None:
+            above = self._lines[key] = self._line(decodes, adapters, draft_length, line.context_high)
+        return above
+
+    def _line(self, decodes: int, adapters: int, gamma: int, low: float) -> DecodeLine:
+        """Build the line that begins at context `low`; the host knot splits the range at most once."""
+        tokens = decodes * (gamma + 1)
+        draft_zero = self._draft_s(decodes, gamma, 0)
+        draft_slope = self._draft_s(decodes, gamma, 1) - draft_zero
+        device = (
+            self._dense_graph[tokens],
+            self._attn_fixed[decodes],
+            self._head[tokens],
+            self._lora.seconds(tokens, adapters),
+            draft_zero,
+            self._reduce_graph[tokens],
+        )
+        slope = self._attn_slope[decodes] + draft_slope
+        host = self._host_s(decodes, tokens)
+        if not self._host.overlapped:
+            return DecodeLine(
+                StepParts(*device, host),
+                StepParts(0.0, self._attn_slope[decodes], 0.0, 0.0, draft_slope, 0.0, 0.0),
+                0.0,
+                math.inf,
+            )
+        gap, epsilon = host - sum(device), self._host.epsilon_s
+        knot = 0.0 if gap <= 0 else (gap / slope if slope > 0 else math.inf)
+        if low < knot:
+            return DecodeLine(
+                StepParts(*device, gap + epsilon),
+                StepParts(0.0, self._attn_slope[decodes], 0.0, 0.0, draft_slope, 0.0, -slope),
+                0.0,
+                knot,
+            )
+        return DecodeLine(
+            StepParts(*device, epsilon),
+            StepParts(0.0, self._attn_slope[decodes], 0.0, 0.0, draft_slope, 0.0, 0.0),
+            knot,
+            math.inf,
+        )
+
+    def _draft_s(self, decodes: int, gamma: int, context: int) -> float:
+        """γ·(fixed + per_sequence·S + per_context_token·C)."""
+        draft = self._draft
+        if draft is None or not gamma or not decodes:
+            return 0.0
+        return gamma * (draft.fixed_s + draft.per_sequence_s * decodes + draft.per_context_token_s * context)
+
+    def _host_s(self, sequences: int, tokens: int) -> float:
+        host = self._host
+        return host.fixed_s + host.per_sequence_s * sequences + host.per_token_s * tokens
+
+    def _with_host(self, sequences: int, tokens: int, *device: float) -> StepParts:
+        host = self._host_s(sequences, tokens)
+        if self._host.overlapped:
+            host = max(0.0, host - sum(device)) + self._host.epsilon_s
+        return StepParts(*device, host)
+
+
+def _lora_of(terms: ModelTerms, limits: EngineLimits, modules: tuple[str, ...]) -> LoraCost:
+    if not limits.max_loras:
+        return NO_LORA
+    if terms.lora is None:
+        raise ValueError("the profile has no LoRA term for this model; check with terms.lora before")
+    return lora_cost(
+        terms.lora, terms.model, max_loras=limits.max_loras, max_rank=limits.max_lora_rank, modules=modules
+    )

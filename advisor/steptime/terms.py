@@ -1,0 +1,163 @@
+"""Step-time terms of a model on a profile's device: as measured, or predicted from other shapes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from advisor.errors import InputError
+from advisor.profile import (
+    Curve,
+    DecodeAttention,
+    GemmGrid,
+    ModelTerms,
+    PrefillAttention,
+    Profile,
+)
+from advisor.spec.model import ModelShape
+from advisor.spec.spec import Origin
+
+_EXTRAPOLATION = (0.8, 1.25)
+"""Interval of a curve carried over to other shapes; the residuals behind it are in docs/explanation/profiles.md."""
+
+
+def terms_for(profile: Profile, model: ModelShape, tensor_parallel: int) -> ModelTerms:
+    """Return the profile's terms for this model and degree, or predict them from the device's GEMM grid.
+
+    A model matches by shape, not by name. A predicted model is marked *extrapolated* in every curve.
+
+    Raises:
+        InputError: neither the model nor a grid and a reference model of the same degree are in the profile.
+    """
+    for terms in profile.models:
+        if terms.tensor_parallel == tensor_parallel and _same_shape(terms.model, model):
+            return terms
+    if model.heads % tensor_parallel or (model.kv_heads % tensor_parallel and tensor_parallel % model.kv_heads):
+        raise InputError(
+            f"{profile.name}: tensor_parallel is {tensor_parallel}; allowed: a divisor of "
+            f"{model.name}'s {model.heads} heads and {model.kv_heads} KV heads."
+        )
+    grid = next((g for g in profile.gemm if g.weights_dtype == model.weights_dtype.value), None)
+    reference = _reference(profile, model, tensor_parallel)
+    if grid is None or reference is None:
+        known = ", ".join(sorted({f"{t.model.name} (tensor parallel {t.tensor_parallel})" for t in profile.models}))
+        raise InputError(
+            f"{profile.name}: has no terms for {model.name} at tensor parallel {tensor_parallel} and nothing to predict "
+            f"them from; known: {known or 'none'}. Calibrate this model, or choose another device."
+        )
+    return _predicted(profile, grid, reference, model, tensor_parallel)
+
+
+def _same_shape(one: ModelShape, other: ModelShape) -> bool:
+    ignore = {"name": "", "source": ""}
+    return one.model_copy(update=ignore) == other.model_copy(update=ignore)
+
+
+def _reference(profile: Profile, model: ModelShape, tensor_parallel: int) -> ModelTerms | None:
+    """The measured model whose attention is most like this one's: same degree and head size, nearest in size."""
+    like = [
+        t for t in profile.models if t.tensor_parallel == tensor_parallel and t.model.head_dim == model.head_dim
+    ]
+    size = math.log(model.parameters)
+    return min(like, key=lambda t: abs(math.log(t.model.parameters) - size), default=None)
+
+
+def _predicted(
+    profile: Profile, grid: GemmGrid, reference: ModelTerms, model: ModelShape, tensor_parallel: int
+) -> ModelTerms:
+    """Scale the reference by GEMM time (dense, head) and by heads and layers (attention)."""
+    m = np.asarray(reference.dense.x)
+    ours, theirs = (_layer_gemms_s(grid, shape, tensor_parallel, m) for shape in (model, reference.model))
+    dense = np.asarray(reference.dense.y_s) * ours / theirs
+    rows = np.asarray(reference.head.x)
+    ours, theirs = (_gemm_s(grid, rows, s.vocab_size / tensor_parallel, s.hidden_size) for s in (model, reference.model))
+    head = np.asarray(reference.head.y_s) * ours / theirs
+    layers = model.layers / reference.model.layers
+    queries = layers * model.heads / reference.model.heads
+    keys = layers * model.kv_heads / reference.model.kv_heads
+    note = f"predicted from {reference.model.name} and the GEMM grid of {profile.name}"
+    mark = {"origin": Origin.EXTRAPOLATED, "interval": _EXTRAPOLATION}
+
+    def curve(term: Curve, y_s: object) -> Curve:
+        return term.model_copy(update={**mark, "y_s": tuple(np.asarray(y_s).tolist()), "source": f"{note}; {term.source}"})
+
+    prefill, decode = reference.attn_prefill, reference.attn_decode
+    reduce = reference.all_reduce
+    hidden = layers * model.hidden_size / reference.model.hidden_size
+    return ModelTerms(
+        model=model,
+        tensor_parallel=tensor_parallel,
+        dense=curve(reference.dense, dense),
+        head=curve(reference.head, head),
+        attn_prefill=PrefillAttention(
+            **{**prefill.model_dump(), **mark, "source": f"{note}; {prefill.source}"}
+            | {"seconds": tuple(tuple(s * queries for s in row) for row in prefill.seconds)}
+        ),
+        attn_decode=DecodeAttention(
+            **{**decode.model_dump(), **mark, "source": f"{note}; {decode.source}"}
+            | {
+                "fixed_s": tuple(s * layers for s in decode.fixed_s),
+                "per_context_token_s": tuple(s * keys for s in decode.per_context_token_s),
+            }
+        ),
+        all_reduce=None if reduce is None else curve(reduce, np.asarray(reduce.y_s) * hidden),
+        lora=_scaled_lora(reference, model, note),
+        drafts=(),
+    )
+
+
+def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str):  # type: ignore[no-untyped-def]
+    """Launches scale with layers; token work with layers · (d_in + d_out); weight bytes are computed anyway."""
+    from advisor.spec.model import ALL_LINEAR, lora_elements
+
+    term = reference.lora
+    if term is None:
+        return None
+    layers = model.layers / reference.model.layers
+    elements = lora_elements(model, ALL_LINEAR, 1) / lora_elements(reference.model, ALL_LINEAR, 1)
+    return term.model_copy(
+        update={
+            "origin": Origin.ESTIMATED,
+            "interval": (0.5, 2.0),
+            "source": f"{note}; {term.source}",
+            "fixed_s": term.fixed_s * layers,
+            "per_slot_s": term.per_slot_s * layers,
+            "per_slot_token_s": term.per_slot_token_s * layers,
+            "per_adapter_s": term.per_adapter_s * layers,
+            "per_token_s": term.per_token_s * elements,
+            "per_token_rank_s": term.per_token_rank_s * elements,
+            "base_step_s": term.base_step_s * layers,
+        }
+    )
+
+
+def _layer_gemms_s(grid: GemmGrid, model: ModelShape, tensor_parallel: int, m: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Seconds of one step's four packed matrix products over all layers, at each m."""
+    query = model.heads * model.head_dim / tensor_parallel
+    key = model.kv_heads * model.head_dim / max(1, min(tensor_parallel, model.kv_heads))
+    inner = model.intermediate_size / tensor_parallel
+    shapes = ((query + 2 * key, model.hidden_size), (model.hidden_size, query), (2 * inner, model.hidden_size), (model.hidden_size, inner))
+    return model.layers * sum(_gemm_s(grid, m, n, k) for n, k in shapes)
+
+
+def _gemm_s(grid: GemmGrid, m: np.ndarray, n: float, k: float) -> np.ndarray:  # type: ignore[type-arg]
+    """Log-linear interpolation of measured products; outside the grid scaled by flops from the nearest edge."""
+    axes = [np.log(np.asarray(axis)) for axis in (grid.m, grid.n, grid.k)]
+    seconds = np.log(np.asarray(grid.seconds))
+    wanted = [np.log(np.maximum(m, 1.0)), np.full(len(m), math.log(n)), np.full(len(m), math.log(k))]
+    inside = [np.clip(w, axis[0], axis[-1]) for w, axis in zip(wanted, axes, strict=True)]
+    total = np.zeros(len(m))
+    places = []
+    for at, axis in zip(inside, axes, strict=True):
+        left = np.clip(np.searchsorted(axis, at, side="right") - 1, 0, len(axis) - 2)
+        places.append((left, (at - axis[left]) / (axis[left + 1] - axis[left])))
+    for corner in range(8):
+        weight, index = np.ones(len(m)), []
+        for axis, (left, along) in enumerate(places):
+            high = corner >> axis & 1
+            weight = weight * (along if high else 1 - along)
+            index.append(left + high)
+        total += weight * seconds[tuple(index)]
+    beyond = sum(w - i for w, i in zip(wanted, inside, strict=True))
+    return np.exp(total + np.maximum(beyond, 0.0))

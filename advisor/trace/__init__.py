@@ -1,0 +1,1 @@
+"""Requests in time: the trace, its readers and writers, generators and fitting."""
