@@ -1,0 +1,38 @@
+"""LoRA Advisor: how to serve LoRA adapters on your device, for your traffic, at what cost, and why.
+
+The names below are loaded when first used, so that `import advisor` and the command line start at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+__version__ = "0.1.0"
+
+_EXPORTS: Final = {
+    "explain": "advisor.api",
+    "load_profile": "advisor.profile",
+    "load_scenario": "advisor.spec.scenario",
+    "load_trace": "advisor.trace",
+    "recommend": "advisor.api",
+    "simulate": "advisor.api",
+}
+"""Public name -> the module that defines it. A new name goes here, into `__all__`, and, as soon as its module
+exists, into an `if TYPE_CHECKING: from ... import name as name` block, which gives type checkers its signature."""
+
+__all__ = ["__version__", "explain", "load_profile", "load_scenario", "load_trace", "recommend", "simulate"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module (PEP 562)."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names alone."""
+    return sorted(__all__)
