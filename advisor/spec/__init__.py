@@ -1,0 +1,1 @@
+"""What a user may say: pydantic models with units, one file a noun."""
