@@ -18,8 +18,12 @@ _EXPORTS: Final = {
     "recommend": "advisor.api",
     "simulate": "advisor.api",
 }
-"""Public name -> the module that defines it. A new name goes here, into `__all__`, and, as soon as its module
-exists, into an `if TYPE_CHECKING: from ... import name as name` block, which gives type checkers its signature."""
+"""Public name -> the module that defines it.
+
+A new name goes here, into `__all__` and, once its module exists, into an `if TYPE_CHECKING:` block as
+`from advisor.api import recommend as recommend`, which gives type checkers its signature. No module of
+this package may have the name of an export: importing it would put the module in the export's place.
+"""
 
 __all__ = ["__version__", "explain", "load_profile", "load_scenario", "load_trace", "recommend", "simulate"]
 

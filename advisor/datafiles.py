@@ -9,7 +9,7 @@ _PACKAGE: Final = Path(__file__).resolve().parent
 
 
 def data_dir() -> Path:
-    """Return the folder of shipped data: `data/` beside the package in a checkout, `_data/` inside an installed one.
+    """Return the folder of shipped data: `_data/` in an installed package, `data/` beside it in a checkout.
 
     Raises:
         FileNotFoundError: neither is there, so the installation is broken.

@@ -1,9 +1,9 @@
 """What goes wrong, by whose turn it is. Errors hold data; a face renders them.
 
     AdvisorError                 nothing else is raised on purpose
-    ├── InputError         2     scenario, profile, trace, option: the user's to mend; all problems of a file at once
+    ├── InputError         2     scenario, profile, trace, option: the user's to mend; all problems at once
     ├── InfeasibleError    3     nothing meets the objective; carries the nearest miss and the bound to relax
-    ├── MeasurementError   4     device, endpoint, drift, late client: the run does not count; says what was kept
+    ├── MeasurementError   4     device, endpoint, late client: the run does not count; says what was kept
     └── Interrupted      130     stopped by the user; says how to resume
 
 The number is the exit code. Any other exception is a fault of ours: a traceback, exit code 1.
@@ -46,7 +46,7 @@ class InputError(AdvisorError):
     """What a user gave cannot be used. Holds every problem found, in file order.
 
     Args:
-        found: a finished sentence, a `Problem` (the data that a face shows at the field), or several of either.
+        found: a finished sentence, a `Problem` (the data that a face shows at the field), or several.
     """
 
     exit_code = 2
@@ -107,7 +107,7 @@ class MeasurementError(AdvisorError):
         super().__init__(f"{message} Kept: {kept}." if kept else message)
 
 
-class Interrupted(AdvisorError):
+class Interrupted(AdvisorError):  # noqa: N818 - InterruptedError is Python's own
     """The user stopped a long job; the message says how to resume."""
 
     exit_code = 130

@@ -31,17 +31,17 @@ class Spot:
 
     Attributes:
         path: the place in the file, without the labels that pydantic adds for the members of a union.
-        type: the type that the value was held to, down to the member of a union.
+        at: the type that the value was held to, down to the member of a union.
         whole: the type of the field or item before a member of a union was tried.
         owner: the model that holds the last named field.
         field: that field's contract.
         branches: the unions passed, each as (path, label of the member tried).
         key: the type of the mapping's keys, where the last part is one.
-        is_key: whether the error is about that key, not its value; `type` and `whole` are the key's then.
+        is_key: whether the error is about that key, not its value; `at` and `whole` are the key's then.
     """
 
     path: Path
-    type: Type
+    at: Type
     whole: Type
     owner: type[BaseModel] | None = None
     field: FieldInfo | None = None
@@ -66,19 +66,19 @@ def locate(model: type[BaseModel], location: Sequence[str | int]) -> Spot:
 
 
 def _step(spot: Spot, part: str | int) -> Spot:
-    kind, members = spot.type.kind, union_members(spot.type)
+    kind, members = spot.at.kind, union_members(spot.at)
     if len(members) > 1:
         branches = (*spot.branches, (spot.path, str(part)))
-        return replace(spot, type=_member(spot.type, members, str(part)), branches=branches)
+        return replace(spot, at=_member(spot.at, members, str(part)), branches=branches)
     if part == "[key]":
-        return replace(spot, type=spot.key, whole=spot.key, is_key=True)
+        return replace(spot, at=spot.key, whole=spot.key, is_key=True)
     spot = replace(spot, path=(*spot.path, part))
     if is_model(kind):
         field = _field(kind, str(part))
         inner = bare(field_type(field)) if field else Type()
-        return replace(spot, type=inner, whole=inner, owner=kind, field=field)
+        return replace(spot, at=inner, whole=inner, owner=kind, field=field)
     inner = bare(item_type(kind, part))
-    return replace(spot, type=inner, whole=inner, key=bare(key_type(kind)))
+    return replace(spot, at=inner, whole=inner, key=bare(key_type(kind)))
 
 
 def is_model(kind: Any) -> bool:

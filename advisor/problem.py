@@ -24,11 +24,11 @@ ABSENT: Final = Absent.ABSENT
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """*source: field is value; allowed: rule. Mend.*
+    """A fault, said as "source: field is value; allowed: rule. Mend.".
 
     Attributes:
         source: the file, option or address that holds the fault; empty if the text says it.
-        field: the path inside the source, such as `adapters[0].rank`; empty for the whole.
+        field: the path inside the source, such as `adapters[0].rank`, or an option; empty for the whole.
         value: what was found there, or `ABSENT`.
         allowed: the rule, such as "at least 1 and at most 512".
         mend: where the user finds the right value, as a sentence.
@@ -50,7 +50,9 @@ class Problem:
         else:
             found = "missing" if self.value is ABSENT else shown(self.value)
             rule = f"; allowed: {self.allowed}" if self.allowed else ""
-            said = ": ".join(part for part in (self.source, f"{self.field or 'the content'} is {found}{rule}") if part)
+            said = ": ".join(
+                part for part in (self.source, f"{self.field or 'the content'} is {found}{rule}") if part
+            )
         return " ".join(_closed(part) for part in (said, self.mend) if part)
 
 

@@ -48,7 +48,7 @@ def in_file_order(problems: Iterable[Problem], raw: Any) -> list[Problem]:
 
 
 def _excess(raw: Any) -> str:
-    """Say if the data has no end, or is too deep or too large to be meant; the cost is linear in unique values."""
+    """Say if the data has no end, or is too deep or too large; the cost is linear in its unique values."""
     sizes: dict[int, int] = {}
     open_: set[int] = set()
 
@@ -94,7 +94,9 @@ def _fit(value: Any, path: Path, source: str, problems: list[Problem]) -> Any:
     if isinstance(value, dict):
         for key in value:
             if not (key is None or isinstance(key, str | int | float)) or _refusal(key):
-                problems.append(Problem(source, path_text(path), text=f"has the key {key!r:.60}; allowed: text"))
+                problems.append(
+                    Problem(source, path_text(path), text=f"has the key {key!r:.60}; allowed: text")
+                )
         return {str(key): _fit(item, (*path, str(key)), source, problems) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_fit(item, (*path, i), source, problems) for i, item in enumerate(value)]

@@ -120,6 +120,6 @@ def _asked(meta: Iterable[Any]) -> str:
                 parser(None)
             except ValueError as error:
                 return str(error)
-            except Exception:  # noqa: BLE001 - a parser that cannot be asked has no say here
-                continue
+            except (TypeError, AttributeError):  # it cannot be asked
+                pass
     return ""

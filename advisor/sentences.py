@@ -69,7 +69,7 @@ def _of_nearest_members(faults: list[_Fault]) -> list[_Fault]:
 
 
 def _without_echoes(faults: list[_Fault]) -> list[_Fault]:
-    """Drop faults whose place holds another fault deeper down: a list is too short because its item is bad."""
+    """Drop faults whose place holds another fault: a list counts as too short when its items are bad."""
     holders = {fault.spot.path[:depth] for fault in faults for depth in range(len(fault.spot.path))}
     return [fault for fault in faults if fault.spot.path not in holders]
 
@@ -101,8 +101,8 @@ def _rule(group: list[_Fault]) -> str:
         return _said(details)
     if details["type"] == "finite_number":
         return "a finite number"
-    if details["type"] in _BOUND_ERRORS and bounds_of(spot.type):
-        return bounds_of(spot.type)
+    if details["type"] in _BOUND_ERRORS and bounds_of(spot.at):
+        return bounds_of(spot.at)
     if spot.whole.kind is None:
         return details["msg"].removeprefix("Input should be ")
     return rule_of(spot.whole)
@@ -115,7 +115,8 @@ def _said(details: ErrorDetails) -> str:
 
 
 def _unknown_field(source: str, where: str, spot: Spot) -> Problem:
-    known = [info.alias or name for name, info in spot.owner.model_fields.items()] if spot.owner else []
+    fields = spot.owner.model_fields if spot.owner is not None else {}
+    known = [info.alias or name for name, info in fields.items()]
     return Problem(source, where, text=f"no such field; {_nearest(str(spot.path[-1]), known)}")
 
 
@@ -142,11 +143,11 @@ def _wrong_key(source: str, where: str, spot: Spot) -> Problem:
 
 def _wrong_tag(source: str, where: str, details: ErrorDetails, spot: Spot) -> Problem:
     """The field that chooses the form is missing or unknown."""
-    context, name = details.get("ctx", {}), discriminator_of(spot.type)
+    context, name = details.get("ctx", {}), discriminator_of(spot.at)
     tag = context.get("tag", ABSENT)
     if name is None:  # a function tells the forms apart
-        return Problem(source, where, details["input"], rule_of(spot.type))
-    tags = tuple(tag for member in union_members(spot.type) for tag in tags_of(member, name))
+        return Problem(source, where, details["input"], rule_of(spot.at))
+    tags = tuple(tag for member in union_members(spot.at) for tag in tags_of(member, name))
     near = difflib.get_close_matches(str(tag), tags, 1)
     mend = f"Did you mean {near[0]}?" if near else ""
     return Problem(source, f"{where}.{name}".removeprefix("."), tag, one_of(tags), mend)

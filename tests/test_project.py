@@ -1,0 +1,123 @@
+"""The project itself: light imports, public names, shipped data, documented dependencies, working links."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import advisor
+from advisor import datafiles
+
+HEAVY = ("altair", "numpy", "pandas", "pyarrow", "pydantic", "scipy", "simpy", "streamlit", "torch")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+
+
+def _run(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(repo_root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = tomllib.loads((repo_root / "pyproject.toml").read_text())["project"]
+    return content
+
+
+@pytest.fixture(scope="module")
+def dependencies(project: dict[str, Any]) -> list[str]:
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    return sorted({match[0].lower() for group in lists for one in group if (match := NAME.match(one))})
+
+
+@pytest.mark.parametrize("module", ["advisor", "advisor.errors", "advisor.datafiles", "calibration"])
+def test_what_every_command_imports_is_light(module: str, repo_root: Path) -> None:
+    code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
+    assert _run(sys.executable, "-c", code, cwd=repo_root).split() == []
+
+
+def test_the_public_names_are_listed_and_no_module_stands_in_their_way() -> None:
+    assert dir(advisor) == sorted(advisor.__all__)
+    exports = set(advisor.__all__) - {"__version__"}
+    assert exports == set(advisor._EXPORTS)
+    assert not [name for name in exports if importlib.util.find_spec(f"advisor.{name}")]
+    with pytest.raises(AttributeError, match="no attribute 'recomend'"):
+        advisor.recomend  # noqa: B018 - the access itself is tested
+
+
+@pytest.mark.parametrize("name", sorted(set(advisor.__all__) - {"__version__"}))
+def test_each_public_name_loads_from_its_module(name: str) -> None:
+    module = advisor._EXPORTS[name]
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None:
+        pytest.skip(f"no module {module} yet")
+    assert getattr(advisor, name) is getattr(importlib.import_module(module), name)
+
+
+def test_shipped_data_is_found_in_a_checkout(repo_root: Path) -> None:
+    assert datafiles.data_dir() == repo_root / "data"
+
+
+def test_shipped_data_is_found_in_an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datafiles, "_PACKAGE", tmp_path / "advisor")
+    with pytest.raises(FileNotFoundError, match="install lora-advisor anew"):
+        datafiles.data_dir()
+    (tmp_path / "data").mkdir()  # somebody else's: no pyproject.toml beside it
+    with pytest.raises(FileNotFoundError):
+        datafiles.data_dir()
+    (tmp_path / "advisor" / "_data").mkdir(parents=True)
+    assert datafiles.data_dir() == tmp_path / "advisor" / "_data"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_both_packages_their_types_and_the_data(repo_root: Path, tmp_path: Path) -> None:
+    _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path), cwd=repo_root)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = ("advisor/py.typed", "calibration/py.typed", "advisor/errors.py", "advisor/_data/README.md")
+    assert names >= set(wanted)
+    assert f"lora_advisor-{advisor.__version__}.dist-info/licenses/LICENSE" in names
+    assert not [name for name in names if name.startswith(("tests/", "docs/", "data/"))]
+
+
+def test_each_dependency_has_its_reason_and_its_version(dependencies: list[str], repo_root: Path) -> None:
+    reasons = (repo_root / "docs" / "dependencies.md").read_text().lower()
+    pins = (repo_root / "constraints.txt").read_text().lower().replace("_", "-")
+    assert not [name for name in dependencies if f"`{name}`" not in reasons]
+    assert not [name for name in dependencies if f"\n{name}==" not in f"\n{pins}"]
+
+
+def test_the_changelog_speaks_of_this_version(repo_root: Path) -> None:
+    changelog = (repo_root / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]" in changelog or f"## [{advisor.__version__}]" in changelog
+
+
+def test_links_between_pages_lead_somewhere(repo_root: Path) -> None:
+    pages = [
+        *repo_root.glob("*.md"),
+        *(repo_root / "docs").rglob("*.md"),
+        *(repo_root / "data").rglob("*.md"),
+    ]
+    links = [(page, target) for page in pages for target in LINK.findall(page.read_text())]
+    assert links
+    assert not [(str(page), target) for page, target in links if not (page.parent / target).exists()]
+
+
+def test_make_test_runs_every_check_before_the_tests(repo_root: Path) -> None:
+    planned = _run("make", "-n", "test", cwd=repo_root)
+    tools = ("ruff check", "ruff format --check", "mypy", "lint-imports", "-m pytest")
+    places = [planned.index(tool) for tool in tools]
+    assert places == sorted(places)
