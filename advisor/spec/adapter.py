@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from advisor.spec.model import ALL_LINEAR
+from advisor.spec.model import ALL_LINEAR, Module
 from advisor.spec.spec import Spec
 
-Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Rank = Annotated[int, Field(ge=1, le=512, description="r in the adapter's adapter_config.json.")]
 
 
@@ -96,7 +95,7 @@ class Adapters(Spec):
 
 
 class AdapterFolders(Spec):
-    """Adapters given as PEFT folders; rank, modules and restrictions are read from each adapter_config.json."""
+    """Adapters given as PEFT folders; each adapter_config.json says rank, modules and restrictions."""
 
     paths: tuple[str, ...] = Field(min_length=1, description="Folders that hold adapter_config.json.")
     popularity: Popularity = Field(

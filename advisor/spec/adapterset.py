@@ -22,13 +22,11 @@ from advisor.spec.peft import PeftAdapter, Trait, adapter_from_folder
 
 @dataclass(frozen=True, slots=True)
 class AdapterSet:
-    """Every adapter that is deployed. Columns have one entry an adapter, the most popular first where that is known."""
+    """Every adapter that is deployed. Columns have one entry an adapter, in the order of popularity if known."""
 
     names: tuple[str, ...]
     ranks: tuple[int, ...]
-    shares: (
-        tuple[float, ...] | None
-    )  # of the requests that name an adapter, summing to 1; None: the trace says
+    shares: tuple[float, ...] | None  # of the requests to adapters, summing to 1; None: the trace says
     base_share: float = 0.0  # of all requests, to the plain base model
     target_modules: tuple[str, ...] = ALL_LINEAR  # union over the adapters
     traits: frozenset[Trait] = frozenset()  # union over the adapters
@@ -72,7 +70,7 @@ def resolve_adapters(spec: Adapters | AdapterFolders, folder: Path) -> AdapterSe
         folder: where relative paths start, the scenario file's folder.
 
     Raises:
-        InputError: a folder that cannot be read, two folders of one name, or shares that do not fit the folders.
+        InputError: a folder that cannot be read, two folders of one name, or shares that fit no folder.
     """
     if isinstance(spec, Adapters):
         return _by_number(spec)
@@ -148,7 +146,7 @@ def _unique_names(adapters: list[PeftAdapter], paths: tuple[str, ...]) -> tuple[
     for adapter, path in zip(adapters, paths, strict=True):
         if adapter.name in seen:
             raise InputError(
-                f"adapters.paths: {seen[adapter.name]} and {path} are both named {adapter.name}. Rename a folder."
+                f"adapters.paths: {seen[adapter.name]} and {path} are both named {adapter.name}. Rename one."
             )
         seen[adapter.name] = path
     return tuple(seen)

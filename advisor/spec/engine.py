@@ -46,7 +46,7 @@ class EngineCapability(Spec):
     mixes_adapters: bool = Field(True, description="Requests of different adapters share a batch.")
     loads_at_run_time: bool = Field(True, description="Adapters may come and go while it serves.")
     load_mode: Literal["blocking", "overlapped"] = Field(
-        description="blocking: a load stalls the whole batch inside the step; overlapped: only its own requests wait."
+        description="blocking: a load stalls the whole batch; overlapped: only its own requests wait."
     )
     pads_to_max_rank: bool = Field(description="Slots and kernels cost what the largest allowed rank costs.")
     lora_ranks: tuple[int, ...] = Field(description="Values that max_lora_rank may take; empty means any.")
@@ -92,7 +92,7 @@ class EngineCapability(Spec):
 
 
 class EngineLimits(Spec):
-    """Knobs of one running engine; what the scheduler of simulator and live engine reads. Names are vLLM's."""
+    """Knobs of one running engine; read by the scheduler of simulator and live engine. Names are vLLM's."""
 
     max_num_seqs: int = Field(256, ge=1, le=65536, description="Most sequences of one step.")
     max_num_batched_tokens: int = Field(2048, ge=1, le=1_000_000, description="Most new tokens of one step.")

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from advisor.errors import InputError, validated
 from advisor.files import read_json
+from advisor.problem import ABSENT, Problem
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Spec, WeightsDtype
 
@@ -54,8 +55,8 @@ def model_from_config(path: str | Path) -> ModelShape:
     """Read the sizes of a dense decoder from a config.json, or from the folder that holds one.
 
     Raises:
-        InputError: no such file, not JSON, a size that is missing or absurd, an architecture or a quantisation
-            that the step-time model does not cover (with the reason).
+        InputError: no such file, not JSON, a size that is missing or absurd, an architecture or a
+            quantisation that the step-time model does not cover (with the reason).
     """
     file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
     raw, source = read_json(file), str(file)
@@ -91,13 +92,9 @@ def _checked_type(raw: dict[str, Any], source: str) -> str:
     if not isinstance(model_type, str):
         if "peft_type" in raw:
             raise InputError(f"{source}: is an adapter's file; allowed: the base model's config.json.")
-        raise InputError(
-            source=source,
-            field="model_type",
-            **({"value": model_type} if "model_type" in raw else {}),
-            allowed=f"one of {listed}",
-            mend="It names the architecture; take the config.json from the model's repository.",
-        )
+        mend = "It names the architecture; take the config.json from the model's repository."
+        value = raw.get("model_type", ABSENT)
+        raise InputError(Problem(source, "model_type", value, f"one of {listed}", mend))
     if model_type not in MODELLED_TYPES:
         reason = _REASONS.get(model_type)
         if reason is None and any(
@@ -122,7 +119,7 @@ def _check_window(config: _Config, model_type: str, source: str) -> None:
 
 
 def _weights_dtype(quantisation: object, source: str) -> WeightsDtype:
-    """Return the dtype of the linear weights; float16 and float32 files are served as 16-bit, as bfloat16 is."""
+    """Return the dtype of the linear weights; float16 and float32 files are served as 16-bit too."""
     if quantisation is None:
         return WeightsDtype.BFLOAT16
     if isinstance(quantisation, dict):
@@ -134,18 +131,18 @@ def _weights_dtype(quantisation: object, source: str) -> WeightsDtype:
     else:
         method = quantisation
     raise InputError(
-        f"{source}: quantization_config.quant_method is {method!r:.60}; allowed: fp8, or none (16-bit weights). "
+        f"{source}: quantization_config.quant_method is {method!r:.60}; allowed: fp8, or none (16 bits). "
         f"Other quantisations have kernels that are not modelled."
     )
 
 
 def _is_float8(quantisation: dict[str, Any]) -> bool:
+    """Whether every group of a compressed-tensors file holds 8-bit floats."""
     groups = quantisation.get("config_groups")
-    weights = (
-        [group.get("weights") for group in groups.values() if isinstance(group, dict)]
-        if isinstance(groups, dict)
-        else []
+    given = (
+        [g.get("weights") for g in groups.values() if isinstance(g, dict)] if isinstance(groups, dict) else []
     )
-    return bool(weights) and all(
-        isinstance(w, dict) and w.get("num_bits") == 8 and w.get("type") == "float" for w in weights
+    return bool(given) and all(
+        isinstance(weights, dict) and weights.get("num_bits") == 8 and weights.get("type") == "float"
+        for weights in given
     )

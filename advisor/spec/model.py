@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from pydantic import Field, model_validator
 
 from advisor.spec.spec import Spec, WeightsDtype
 
-ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
-MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
-ALL_LINEAR = ATTENTION_MODULES + MLP_MODULES
+Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+ATTENTION_MODULES: Final[tuple[Module, ...]] = ("q_proj", "k_proj", "v_proj", "o_proj")
+MLP_MODULES: Final[tuple[Module, ...]] = ("gate_proj", "up_proj", "down_proj")
+ALL_LINEAR: Final = ATTENTION_MODULES + MLP_MODULES
 
 
 class ModelShape(Spec):

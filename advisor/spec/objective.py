@@ -12,7 +12,7 @@ from advisor.spec.spec import Spec
 
 
 class Metric(StrEnum):
-    """Latency of one request. TPOT is (E2E - TTFT) / (output tokens - 1), as `vllm bench serve` defines it."""
+    """Latency of one request. TPOT is (E2E - TTFT) / (output tokens - 1), as in `vllm bench serve`."""
 
     TTFT = "ttft"
     TPOT = "tpot"
@@ -37,7 +37,7 @@ class Objective(Spec):
     )
     preset: Literal["interactive", "chat", "server", "batch"] | None = Field(
         None,
-        description="interactive 500ms/30ms, chat 200ms/50ms, server 2s/100ms (TTFT/TPOT at p99), batch none.",
+        description="TTFT/TPOT at p99: interactive 500ms/30ms, chat 200ms/50ms, server 2s/100ms, batch none.",
     )
     slos: tuple[Slo, ...] = Field((), description="Replace or add to the preset's limits, metric by metric.")
     goodput_share: Annotated[float, Field(gt=0, le=1)] | None = Field(

@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field
 
 from advisor.errors import InputError, validated
 from advisor.files import read_json
-from advisor.spec.adapter import Module, Rank
-from advisor.spec.model import ALL_LINEAR, ATTENTION_MODULES
+from advisor.problem import Problem
+from advisor.spec.adapter import Rank
+from advisor.spec.model import ALL_LINEAR, ATTENTION_MODULES, Module
 from advisor.spec.spec import Spec
 
 Trait = Literal[
@@ -117,7 +118,7 @@ def _traits(config: _Config) -> frozenset[Trait]:
 
 
 def _modules(target: str | tuple[str, ...], source: str) -> tuple[str, ...]:
-    """Return the linear modules that are adapted: from names, "all-linear", or a pattern over full module names."""
+    """Return the adapted linear modules, from names, "all-linear", or a pattern over full names."""
     if target == "all-linear":
         return ALL_LINEAR
     if isinstance(target, str):
@@ -125,20 +126,16 @@ def _modules(target: str | tuple[str, ...], source: str) -> tuple[str, ...]:
     names = {_last(name) for name in target} - set(_EMBEDDINGS)
     unknown = sorted(names - set(get_args(Module)))
     if unknown or not names:
-        raise InputError(
-            source=source,
-            field="target_modules",
-            value=list(target),
-            allowed=f"some of {', '.join(ALL_LINEAR)}, or all-linear",
-            mend=f"{unknown[0]} is not a linear module of a Llama-like model." if unknown else "",
-        )
+        mend = f"{unknown[0]} is not a linear module of a Llama-like model." if unknown else ""
+        allowed = f"some of {', '.join(ALL_LINEAR)}, or all-linear"
+        raise InputError(Problem(source, "target_modules", list(target), allowed, mend))
     return tuple(module for module in ALL_LINEAR if module in names)
 
 
 def _matching(pattern: str, source: str) -> tuple[str, ...]:
     """PEFT matches the pattern against the full name of each module; a few layers stand for all."""
     allowed = "all-linear, or a regular expression that matches names such as model.layers.0.self_attn.q_proj"
-    problem = InputError(source=source, field="target_modules", value=pattern, allowed=allowed)
+    problem = InputError(Problem(source, "target_modules", pattern, allowed))
     if len(pattern) > 1000 or re.search(r"[*+}]\)[*+{]", pattern):  # repeats of repeats can run for ever
         raise problem
     try:

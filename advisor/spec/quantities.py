@@ -58,9 +58,8 @@ def parse(text: object, kind: str) -> float:
 
 def duration_text(seconds: float) -> str:
     """Write seconds in the unit that people use; `parse` reads exactly the same number back."""
-    return _text(
-        seconds, (("h", 3600.0, 0), ("min", 60.0, 0), ("s", 1.0, 3), ("ms", 1e-3, 3), ("us", 1e-6, 3)), "s"
-    )
+    ladder = (("h", 3600.0, 0), ("min", 60.0, 0), ("s", 1.0, 3), ("ms", 1e-3, 3), ("us", 1e-6, 3))
+    return _text(seconds, ladder, "s")
 
 
 def size_text(size_bytes: float) -> str:

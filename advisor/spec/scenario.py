@@ -86,7 +86,7 @@ class Scenario(Spec):
     def _consistent(self) -> Scenario:
         if isinstance(self.adapters.popularity, TracePopularity) and isinstance(self.workload, Generator):
             raise ValueError(
-                "popularity 'trace' needs a workload that names adapters (trace, streams, fitted), not a generator"
+                "popularity 'trace' needs a workload that names adapters: trace, streams or fitted"
             )
         names = (*self.devices, *(device.name for device in self.own_devices))
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -16,10 +16,14 @@ from advisor.files import read_bytes
 MAX_BYTES: Final = 2**20  # a scenario has some thousands; 100,000 adapter shares fit
 _MAX_DEPTH: Final = 50
 _MAX_NODES: Final = 300_000
-_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _Loader
+else:
+    _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C, if the wheel has it
 
 
-class _StrictLoader(_Loader):  # type: ignore[misc]  # the base is chosen at run time: C if the wheel has it
+class _StrictLoader(_Loader):
     """A safe loader that refuses a key given twice, and reads 1e3 as a number, as YAML 1.2 does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -33,7 +37,7 @@ class _StrictLoader(_Loader):  # type: ignore[misc]  # the base is chosen at run
                     None, None, f"the key {key!r:.60} is given twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
+        return super().construct_mapping(node, deep=deep)
 
 
 _StrictLoader.add_implicit_resolver(
@@ -61,7 +65,7 @@ def parse_mapping(text: str, source: str) -> dict[str, Any]:
     """Return the mapping that a YAML text holds.
 
     Raises:
-        InputError: not YAML, not one mapping, a key given twice, an anchor's alias, a tag, or too deep or large.
+        InputError: not YAML, not one mapping, a key given twice, an alias, a tag, or too deep or large.
     """
     try:
         _check_size(text, source)
@@ -108,7 +112,7 @@ def _check_size(text: str, source: str) -> None:
     """Refuse what would blow up, in one pass over the parser's events, before anything is built."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise InputError(
                 f"{source}: line {line}: *{event.anchor} refers to another value. Write the value out."
