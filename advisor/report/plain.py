@@ -1,0 +1,102 @@
+"""The answer for a terminal: ranking first, then the paragraph, then short sections."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from advisor.recommendation import Explanation, Option, Recommendation
+from advisor.report.sections import Section, sections
+from advisor.tables import ranking, reasons, units
+from advisor.tables.table import Table
+from advisor.text import Style, heading, paragraph, table
+
+_LATER: Final = ("why", "knee", "slots", "run", "turns", "terms", "next")
+
+
+def answer(rec: Recommendation, style: Style, top: int = 10) -> str:
+    """The whole recommendation as text.
+
+    Args:
+        rec: the answer.
+        style: width and colour.
+        top: rows of each ranking; 0 shows all.
+    """
+    said = {section.key: section for section in sections(rec)}
+    title = f"{rec.scenario}: {rec.model}, {rec.workload.adapters_deployed:,} adapters, {units.significant(rec.workload.rate_rps)} requests/s"
+    parts = [f"{heading(title, style)}\n{paragraph(f'Objective: {rec.objective}.', style)}"]
+    parts += _ranked(ranking.ranking(rec), style, top)
+    parts += _refused(rec, style, top)
+    parts.append(_section(said["answer"], style))
+    parts += [_section(said[key], style) for key in _LATER if key in said]
+    parts.append(style.dim(paragraph(f"{rec.candidates:,} configurations considered, {rec.simulations:,} simulations, seed {rec.seed}, {rec.producer}.", style)))
+    return "\n\n".join(parts)
+
+
+def _ranked(content: Table, style: Style, top: int) -> list[str]:
+    if not content.rows:
+        return []
+    shown = content.head(top) if top else content
+    text = table(shown, style)
+    left = len(content.rows) - len(shown.rows)
+    more = f" {left} more: --top 0 shows all." if left else ""
+    legend = paragraph(f"→ recommended. ref: the base model, which cannot serve the adapters.{more}", style)
+    return [f"{text}\n{style.dim(legend)}"]
+
+
+def _refused(rec: Recommendation, style: Style, top: int) -> list[str]:
+    content = ranking.refused(rec)
+    if not content.rows:
+        return []
+    shown = content.head(min(top, _REFUSED)) if top else content
+    left = len(content.rows) - len(shown.rows)
+    text = f"{heading('Does not meet the objective', style)}\n{table(shown, style)}"
+    if left:
+        text += "\n" + style.dim(paragraph(f"{left} more: --top 0 shows all.", style))
+    return [text]
+
+
+_REFUSED: Final = 6
+
+
+def _section(section: Section, style: Style) -> str:
+    lines = [heading(section.title, style)]
+    lines += [paragraph(words, style) for words in section.words]
+    lines += [paragraph(f"- {bullet}", style) for bullet in section.bullets]
+    said = "\n".join(lines)
+    gap = "\n\n" if section.words or section.bullets else "\n"
+    return gap.join((said, "\n\n".join(table(content, style) for content in section.tables))).rstrip()
+
+
+def option(one: Option, style: Style) -> str:
+    """One simulated option as text."""
+    price = f", ${units.usd(one.usd_per_hour)} an hour" if one.usd_per_hour is not None else ""
+    parts = [heading(f"{ranking.label(one)}{price}", style)]
+    if not one.feasible:
+        parts.append(style.bad(paragraph(f"Does not meet the objective: {one.reason}", style)))
+    parts += [table(ranking.checks(one), style)] if one.checks else []
+    if one.outcome is not None:
+        out = one.outcome
+        facts = (
+            f"{out.requests:,} requests at {units.significant(out.throughput_rps)}/s, "
+            f"{units.significant(out.output_tokens_per_s)} output tokens/s, replicas busy "
+            f"{units.share(out.utilisation)} % of the time, {units.significant(out.mean_batch)} requests in the "
+            f"mean batch, {out.preemptions:,} preemptions, {out.loads_to_slot:,} adapter loads "
+            f"({out.loads_from_disk:,} from disk), {units.share(out.goodput_share)} % within every limit."
+        )
+        parts += [table(ranking.outcome(out), style), paragraph(facts, style)]
+        parts.append(table(reasons.causes(None, out), style))
+    parts.append(table(ranking.settings(one), style))
+    parts += [table(reasons.memory(one.memory), style)] if one.memory is not None else []
+    parts += [paragraph(f"Mind: {warning}", style) for warning in one.warnings]
+    return "\n\n".join(parts)
+
+
+def explanation(why: Explanation, style: Style) -> str:
+    """Why a deployment differs from its base, as text."""
+    queue = (
+        f"Idle base replica: {units.duration(why.unloaded_ttft_s)} to the first token; the load adds "
+        f"{units.duration(why.queueing_ttft_s)} to the base's mean."
+    )
+    parts = [heading(f"Why {why.option} differs from its base", style), table(reasons.differences(why), style)]
+    parts += [paragraph(why.text, style), paragraph(queue, style), table(reasons.causes(why.base, why.deployment), style)]
+    return "\n\n".join(parts)

@@ -1,0 +1,236 @@
+"""What an answer says and in which order: sections of words, tables and figures, the same for every face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from advisor.recommendation import Option, Recommendation
+from advisor.tables import ranking, reasons, units
+from advisor.tables.table import Table
+
+if TYPE_CHECKING:
+    import altair as alt
+
+NOT_MODELLED: Final = (
+    "the network between your clients and the server, and your own gateway",
+    "the quality of a merged model (rounding of a small delta into bf16 or fp8), and of quantised weights",
+    "mixtures of experts, multimodal inputs, structured output and long-lived sessions with moving context",
+    "noisy neighbours on a shared machine, thermal throttling, and autoscaling within the simulated time",
+    "discounts: prices are those of the dated list, or your own from the scenario",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart with its words.
+
+    Attributes:
+        name: short and stable; names the picture file.
+        caption: what to see in it.
+        draw: makes the chart; called only by a face that shows it.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[], alt.TopLevelMixin]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of the answer. `detail` marks what a hurried reader may skip."""
+
+    key: str
+    title: str
+    words: tuple[str, ...] = ()
+    bullets: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    detail: bool = field(default=False)
+
+
+def sections(rec: Recommendation) -> tuple[Section, ...]:
+    """Every section that this answer has something to say in."""
+    best = ranking.recommended(rec)
+    found = (
+        _answer(rec, best),
+        _ranking(rec),
+        _refused(rec),
+        _why(rec),
+        _causes(rec),
+        _knee(rec, best),
+        _slots(rec),
+        _run(best),
+        _memory(best),
+        _turns(rec),
+        _terms(rec),
+        _workload(rec),
+        _limits(),
+        _next(rec),
+    )
+    return tuple(section for section in found if section is not None)
+
+
+def _answer(rec: Recommendation, best: Option | None) -> Section:
+    title = "The answer" if best else "Nothing meets the objective"
+    tables = (ranking.checks(best),) if best and best.checks else ()
+    return Section("answer", title, (rec.summary,), best.warnings if best else (), tables=tables)
+
+
+def _ranking(rec: Recommendation) -> Section | None:
+    from advisor.plots import cost
+
+    table = ranking.ranking(rec)
+    figures = [
+        Figure(
+            f"cost-{metric}",
+            f"Cost against {metric.upper()}. Filled: meets the objective; hollow: does not. The green line joins the "
+            "options that no other one beats in both; the ring is the recommended one.",
+            lambda metric=metric: cost.cost_latency(rec, metric),  # type: ignore[misc]
+        )
+        for metric in ("ttft", "tpot")
+        if len(cost.points(rec, metric)) > 1
+    ]
+    if not table.rows and not figures:
+        return None
+    words = () if table.rows else ("No option meets the objective; the charts show how near they come.",)
+    return Section("ranking", "The ways to serve, ranked", words, (), tuple(figures), (table,) if table.rows else ())
+
+
+def _refused(rec: Recommendation) -> Section | None:
+    table = ranking.refused(rec)
+    if not table.rows:
+        return None
+    return Section("refused", "What does not serve you, and why", tables=(table,), detail=bool(rec.recommended))
+
+
+def _why(rec: Recommendation) -> Section | None:
+    from advisor.plots import why
+
+    found = rec.explanation
+    if found is None:
+        return None
+    queue = (
+        f"A single request on an idle base replica sees its first token after {units.duration(found.unloaded_ttft_s)}; "
+        f"the load adds {units.duration(found.queueing_ttft_s)} to the base's mean."
+    )
+    figures = tuple(
+        Figure(
+            f"steps-{metric}",
+            f"Mean {metric.upper()}: from the base model to this deployment on the same replicas. Red adds, green saves.",
+            lambda metric=metric: why.waterfall(found, metric),  # type: ignore[misc]
+        )
+        for metric in ("ttft", "tpot")
+    )
+    title = f"Why it is not as fast as the base: {ranking.named(rec, found.option)}"
+    return Section("why", title, (found.text, queue), (), figures, (reasons.differences(found),))
+
+
+def _causes(rec: Recommendation) -> Section | None:
+    from advisor.plots import why
+
+    found = rec.explanation
+    if found is None:
+        return None
+    figures = tuple(
+        Figure(f"causes-{part}", caption, lambda part=part: why.causes(found.base, found.deployment, part))  # type: ignore[misc]
+        for part, caption in (
+            ("ttft", "Mean time to the first token by cause."),
+            ("decode", "Mean time from the first token to the last, by cause."),
+        )
+    )
+    table = reasons.causes(found.base, found.deployment)
+    return Section("causes", "Where each millisecond goes", (), (), figures, (table,), detail=True)
+
+
+def _knee(rec: Recommendation, best: Option | None) -> Section | None:
+    from advisor.plots import load
+
+    curve = rec.knee
+    if curve is None:
+        return None
+    words: tuple[str, ...] = ()
+    if best is not None and best.headroom is not None:
+        words = (
+            f"With the replicas as they are, the limits hold up to {units.times(best.headroom)} the asked load of "
+            f"{units.significant(rec.workload.rate_rps)} requests/s.",
+        )
+    figures = tuple(
+        Figure(
+            f"knee-{metric}",
+            f"Load against {metric.upper()} p99; the grey line is the asked load.",
+            lambda metric=metric: load.knee(rec, curve, metric),  # type: ignore[misc]
+        )
+        for metric in ("ttft", "tpot")
+    )
+    return Section("knee", "The knee: how much more it carries", words, (), figures, (reasons.knee(curve),))
+
+
+def _slots(rec: Recommendation) -> Section | None:
+    from advisor.plots import load
+
+    sweep = rec.slots
+    if sweep is None:
+        return None
+    words = (
+        "Too few slots make requests wait for their adapter; too many take KV memory and kernel time. "
+        f"Chosen here: {sweep.chosen}.",
+    )
+    figure = Figure("slots", "One replica at its share of the load; the ring is the chosen value.", lambda: load.slots(sweep))
+    return Section("slots", "How many adapter slots", words, (), (figure,), (reasons.slots(sweep),))
+
+
+def _run(best: Option | None) -> Section | None:
+    if best is None:
+        return None
+    tables = [ranking.settings(best)]
+    if len(best.pools) > 1:
+        tables.append(ranking.pools(best).head(_POOLS_SHOWN))
+    return Section("run", "How to run it", tables=tuple(tables))
+
+
+_POOLS_SHOWN: Final = 12
+
+
+def _memory(best: Option | None) -> Section | None:
+    from advisor.plots import why
+
+    if best is None or best.memory is None:
+        return None
+    plan = best.memory
+    figure = Figure("memory", f"Memory of each {best.device}.", lambda: why.memory(plan))
+    return Section("memory", "The memory plan", (), (), (figure,), (reasons.memory(plan),), detail=True)
+
+
+def _turns(rec: Recommendation) -> Section | None:
+    if not rec.turns:
+        return None
+    return Section("turns", "What would turn the advice", tables=(reasons.turns(rec, rec.turns),))
+
+
+def _terms(rec: Recommendation) -> Section | None:
+    from advisor.plots import why
+
+    if not rec.terms:
+        return None
+    words = (
+        "Measured: on this device and engine, by us or by the named public source. Fitted: an equation fitted to such "
+        "measurements. Extrapolated: measured elsewhere and carried over. Estimated: computed by a stated rule. "
+        "Datasheet: vendor peaks times a typical efficiency.",
+    )
+    figure = Figure("terms", "Which terms the busy time rests on, and how sure each is.", lambda: why.terms(rec.terms))
+    return Section("terms", "Measured or estimated", words, (), (figure,), (reasons.terms(rec.terms),))
+
+
+def _workload(rec: Recommendation) -> Section:
+    words = (f"Objective: {rec.objective}.",)
+    return Section("workload", "What was asked", words, rec.workload.notes, (), (ranking.workload(rec.workload),))
+
+
+def _limits() -> Section:
+    return Section("limits", "What is not modelled", bullets=NOT_MODELLED, detail=True)
+
+
+def _next(rec: Recommendation) -> Section | None:
+    return Section("next", "Where to go next", bullets=rec.next_steps) if rec.next_steps else None

@@ -1,0 +1,227 @@
+"""Options beside each other: ranked, refused, held against the objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from advisor.recommendation import Option, Outcome, Recommendation, SloCheck, WorkloadFacts
+from advisor.tables import units
+from advisor.tables.table import Cell, Column, Mark, Table
+
+WAYS: Final = {"base": "base", "multi-lora": "multi-LoRA", "merged": "merged"}
+_DRAFTS: Final = {"ngram": "n-gram", "draft_model": "draft model", "eagle3": "EAGLE-3"}
+_METRICS: Final = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "goodput": "goodput"}
+
+
+def serving(option: Option) -> str:
+    """How an option serves, in words: multi-LoRA + EAGLE-3×3."""
+    if option.speculation is None:
+        return WAYS[option.way]
+    return f"{WAYS[option.way]} + {_DRAFTS[option.speculation.method]}×{option.speculation.draft_length}"
+
+
+def hardware(option: Option) -> str:
+    """What an option runs on: 2× L40S-48, or 4× H100-80-SXM (TP 2)."""
+    parallel = f" (TP {option.tensor_parallel})" if option.tensor_parallel > 1 else ""
+    return f"{option.devices}× {option.device}{parallel}" if option.devices else f"{option.device}{parallel}"
+
+
+def label(option: Option) -> str:
+    """Way and hardware in one line."""
+    return f"{serving(option)} on {hardware(option)}"
+
+
+def option_of(rec: Recommendation, key: str) -> Option | None:
+    """The option of this key; None where the answer holds none."""
+    return next((option for option in rec.options if option.key == key), None)
+
+
+def recommended(rec: Recommendation) -> Option | None:
+    """The recommended option; None where nothing meets the objective."""
+    return None if rec.recommended is None else option_of(rec, rec.recommended)
+
+
+def named(rec: Recommendation, key: str) -> str:
+    """An option's label, or its key where the answer does not hold it."""
+    option = option_of(rec, key)
+    return key if option is None else f"{serving(option)} on {option.device}"
+
+
+_COLUMNS: Final = (
+    Column("#", "text"),
+    Column("way to serve"),
+    Column("devices"),
+    Column("$/h", "usd", weight=20),
+    Column("$/Mtok", "usd", weight=9),
+    Column("p50", "ms", "TTFT", weight=7),
+    Column("p95", "ms", "TTFT", weight=4),
+    Column("p99", "ms", "TTFT", weight=19),
+    Column("p50", "ms", "TPOT", weight=6),
+    Column("p95", "ms", "TPOT", weight=3),
+    Column("p99", "ms", "TPOT", weight=18),
+    Column("p50", "s", "E2E", weight=2),
+    Column("p95", "s", "E2E", weight=1),
+    Column("p99", "s", "E2E", weight=5),
+    Column("goodput", "share", weight=8),
+    Column("headroom", "times", weight=10),
+    Column("figures", weight=11),
+)
+
+
+def _figures(option: Option) -> tuple[Cell, ...]:
+    out = option.outcome
+    if out is None:
+        return (None,) * 10
+    spread = tuple(value for p in (out.ttft, out.tpot, out.e2e) for value in (p.p50_s, p.p95_s, p.p99_s))
+    return (*spread, out.goodput_share)
+
+
+def _row(number: str, option: Option) -> tuple[Cell, ...]:
+    return (
+        number, serving(option), hardware(option), option.usd_per_hour, option.usd_per_mtok,
+        *_figures(option), option.headroom, option.origin.value,
+    )  # fmt: skip
+
+
+def _marks(rec: Recommendation, options: Iterable[Option]) -> tuple[Mark, ...]:
+    def mark(option: Option) -> Mark:
+        if option.key == rec.recommended:
+            return "recommended"
+        return "reference" if option.is_reference else ""
+
+    return tuple(mark(option) for option in options)
+
+
+def ranking(rec: Recommendation) -> Table:
+    """Options that meet the objective, best first. The base model carries no rank: it cannot serve the adapters."""
+    options = [option for option in rec.options if option.feasible]
+    ranks, rank = [], 0
+    for option in options:
+        rank += not option.is_reference
+        ranks.append("ref" if option.is_reference else str(rank))
+    return Table(
+        "ranking",
+        "Ways to serve that meet the objective, best first. ref: the base model, for comparison; it cannot serve "
+        "the adapters. headroom: the load, in multiples of yours, at which a limit breaks. figures: the least "
+        "certain origin among the terms that matter.",
+        _COLUMNS,
+        tuple(_row(rank, option) for rank, option in zip(ranks, options, strict=True)),
+        _marks(rec, options),
+    )
+
+
+def refused(rec: Recommendation) -> Table:
+    """Options that do not meet the objective, each with its reason."""
+    options = [option for option in rec.options if not option.feasible]
+    return Table(
+        "refused",
+        "Ways that do not meet the objective, and what stands in the way.",
+        (
+            Column("way to serve"),
+            Column("devices"),
+            Column("$/h", "usd", weight=3),
+            Column("p99", "ms", "TTFT", weight=2),
+            Column("p99", "ms", "TPOT", weight=1),
+            Column("bound by"),
+        ),
+        tuple(
+            (serving(o), hardware(o), o.usd_per_hour, *_p99(o.outcome), o.bound or units.DASH) for o in options
+        ),
+        tuple("reference" if o.is_reference else "" for o in options),
+        tuple(o.reason for o in options),
+    )
+
+
+def _p99(out: Outcome | None) -> tuple[Cell, Cell]:
+    return (None, None) if out is None else (out.ttft.p99_s, out.tpot.p99_s)
+
+
+def limit_name(check: SloCheck) -> str:
+    """A limit in words: TTFT p99."""
+    percentile = "" if check.percentile is None else f" p{check.percentile:g}"
+    return f"{_METRICS[check.metric]}{percentile}"
+
+
+def limit_value(check: SloCheck, value: float) -> str:
+    """A limit's value with its unit."""
+    return f"{units.share(value)} %" if check.metric == "goodput" else units.duration(value)
+
+
+def checks(option: Option) -> Table:
+    """The objective's limits against what was simulated."""
+    rows = tuple(
+        (limit_name(c), limit_value(c, c.limit), limit_value(c, c.value), "holds" if c.holds else "broken")
+        for c in option.checks
+    )
+    return Table(
+        "limits",
+        "The objective against the simulation.",
+        (Column("limit"), Column("asked"), Column("simulated"), Column("verdict")),
+        rows,
+        tuple("" if c.holds else "bad" for c in option.checks),
+    )
+
+
+def workload(facts: WorkloadFacts) -> Table:
+    """What the advice was computed for."""
+    rows = (
+        ("requests simulated", units.count(facts.requests)),
+        ("load", f"{units.significant(facts.rate_rps)} requests/s"),
+        ("prompt", f"{units.count(facts.prompt_tokens_mean)} tokens on average, p99 {units.count(facts.prompt_tokens_p99)}"),
+        ("answer", f"{units.count(facts.output_tokens_mean)} tokens on average, p99 {units.count(facts.output_tokens_p99)}"),
+        ("adapters", f"{facts.adapters_deployed:,} deployed, {facts.adapters_active:,} asked for"),
+        ("hottest adapter", f"{units.share(facts.top_adapter_share)} % of the requests"),
+    )
+    return Table("workload", "The traffic that was simulated.", (Column("traffic"), Column("value")), rows)
+
+
+def pools(option: Option) -> Table:
+    """The pools of an option: who is served where. Long lists are cut to the busiest."""
+    busiest = sorted(option.pools, key=lambda pool: -pool.share_of_requests)
+    return Table(
+        "pools",
+        "Pools of replicas, busiest first.",
+        (
+            Column("pool"),
+            Column("adapters", "count"),
+            Column("replicas", "count"),
+            Column("devices", "count"),
+            Column("share of requests", "share"),
+        ),
+        tuple((p.name, len(p.adapters), p.replicas, p.devices, p.share_of_requests) for p in busiest),
+    )
+
+
+def settings(option: Option) -> Table:
+    """The engine's knobs of an option, by vLLM's names."""
+    limits = option.limits
+    rows: list[tuple[Cell, ...]] = [("engine", f"{option.engine} {option.engine_version}")]
+    if limits is not None:
+        if limits.max_loras:
+            rows += [("max_loras", str(limits.max_loras)), ("max_cpu_loras", str(limits.max_cpu_loras))]
+            rows += [("max_lora_rank", str(limits.max_lora_rank))]
+        rows += [("max_num_seqs", str(limits.max_num_seqs))]
+        rows += [("max_num_batched_tokens", str(limits.max_num_batched_tokens))]
+    rows += [("gpu_memory_utilization", f"{option.memory_share:g}"), ("tensor_parallel_size", str(option.tensor_parallel))]
+    if option.speculation is not None:
+        spec = option.speculation
+        rows += [("speculation", f"{_DRAFTS[spec.method]}, {spec.draft_length} tokens, {spec.model or 'no model'}")]
+        rows += [("tokens a verify step", f"{spec.adapter_tokens_per_step:.2f} ({spec.origin.value}; base {spec.base_tokens_per_step:.2f})")]
+    rows += [("router", option.router), ("replicas", f"{option.replicas} ({option.devices} devices)")]
+    return Table("settings", "How to run it.", (Column("setting"), Column("value")), tuple(rows))
+
+
+def outcome(out: Outcome) -> Table:
+    """Distribution of every latency of one deployment."""
+    rows = tuple(
+        (name, p.mean_s, p.p50_s, p.p90_s, p.p95_s, p.p99_s)
+        for name, p in (("TTFT", out.ttft), ("TPOT", out.tpot), ("ITL", out.itl), ("E2E", out.e2e))
+    )
+    heads = ("mean", "p50", "p90", "p95", "p99")
+    return Table(
+        "latency",
+        "Latency over the counted requests, in ms.",
+        (Column("latency"), *(Column(head, "ms") for head in heads)),
+        rows,
+    )
