@@ -62,6 +62,7 @@ class SimResult:
     itl_s: Floats = field(default_factory=lambda: np.zeros(0))  # distinct step durations as felt by decoding sequences
     itl_weight: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # sequences that felt each
     series: tuple[Series, ...] = ()  # one a replica, when asked for
+    emitted_tokens: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # by the end, unfinished too
     notes: tuple[str, ...] = ()
 
     @property

@@ -1,0 +1,32 @@
+"""An event at a given time with a priority, and one callback: what `simpy.Timeout` is, but reusable and cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import simpy
+from simpy.core import SimTime
+from simpy.events import NORMAL, EventPriority
+
+LIFECYCLE = EventPriority(NORMAL - 3)
+ARRIVAL = EventPriority(NORMAL - 2)
+STEP = NORMAL
+"""Order of events at one instant: starts and failures, arrivals, then steps and loads."""
+
+
+class Alarm(simpy.Event):
+    """Calls back at a time. May be set again once it has rung."""
+
+    __slots__ = ("_ring",)
+
+    def __init__(self, env: simpy.Environment, action: Callable[[], None]) -> None:
+        super().__init__(env)
+        self._ok = True
+        self._value = None
+        self._ring = [lambda _: action()]
+
+    def set(self, time_s: SimTime, priority: EventPriority = STEP) -> None:
+        """Ring at this time, or now if it has passed."""
+        self.callbacks = self._ring
+        delay_s = time_s - self.env.now
+        self.env.schedule(self, priority, delay_s if delay_s > 0.0 else 0.0)

@@ -1,0 +1,159 @@
+"""KV blocks of one replica: how many are free, which hold a prefix that another prompt can use.
+
+A running request owns private blocks, which its scheduler counts (they follow from its tokens), and
+shares extents of the prefix tree (`prefixes.py`), which are counted here. Free blocks stay readable until
+they are taken for something else: they lie in one queue, least recently used first. A request gives its
+blocks back from its end to its beginning, so that the tail of a prompt is overwritten before its head.
+
+Known differences from vLLM 0.32 (engines.md 5.2, 5.5):
+- an extent can be hit once the prompt that filled it is computed as a whole, not chunk by chunk;
+- a preempted request finds its shared extents again, but not its private blocks;
+- of two requests that compute one extent at the same time, the second keeps private copies.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from advisor.sim.prefixes import PrefixTree
+
+
+class KvBlocks:
+    """Counts blocks. The caller checks `free` before it takes."""
+
+    __slots__ = ("_cached", "_held", "_junk", "_queue", "_refs", "_shared", "blocks", "free", "tree")
+
+    def __init__(self, blocks: int, tree: PrefixTree | None = None) -> None:
+        self.blocks = blocks
+        self.free = blocks
+        self.tree = tree
+        extents = len(tree.blocks) if tree else 0
+        self._cached = [0] * extents  # leading blocks of each extent that are in memory
+        self._refs = [0] * extents  # running requests that share it
+        self._held: dict[int, list[int]] = {}  # request -> extents it shares
+        self._shared: dict[int, int] = {}  # request -> blocks it shares
+        self._junk = -1  # next name for blocks without a prefix: -1, -2, ...
+        self._queue: OrderedDict[int, int] = OrderedDict()  # extent or junk name -> free blocks, oldest first
+        if tree:
+            self._queue[self._junk] = blocks
+
+    def take(self, count: int) -> None:
+        """Use this many free blocks for private tokens; the oldest cached prefixes are overwritten."""
+        assert 0 <= count <= self.free
+        self.free -= count
+        if self.tree is None:
+            return
+        queue = self._queue
+        while count:
+            name = next(iter(queue))
+            there = queue[name]
+            left = max(0, there - count)
+            count -= there - left
+            if left:
+                queue[name] = left
+            else:
+                del queue[name]
+            if name >= 0:
+                self._cached[name] = left
+
+    def match(self, request: int) -> tuple[int, int]:
+        """(blocks of this prompt that are in memory, how many of them are free at the moment)."""
+        if self.tree is None:
+            return 0, 0
+        hit = hit_free = 0
+        for extent in self.tree.path(request):
+            cached = self._cached[extent]
+            hit += cached
+            if not self._refs[extent]:
+                hit_free += cached
+            if cached < self.tree.blocks[extent]:
+                break
+        return hit, hit_free
+
+    def hold(self, request: int) -> None:
+        """Share what `match` found."""
+        if self.tree is None:
+            return
+        held = []
+        shared = 0
+        for extent in self.tree.path(request):
+            cached = self._cached[extent]
+            if cached:
+                if not self._refs[extent]:
+                    del self._queue[extent]
+                    self.free -= cached
+                self._refs[extent] += 1
+                held.append(extent)
+                shared += cached
+            if cached < self.tree.blocks[extent]:
+                break
+        self._held[request] = held
+        self._shared[request] = shared
+
+    def register(self, request: int) -> None:
+        """The prompt is computed: what nobody else has of its extents can be hit from now on."""
+        if self.tree is None:
+            return
+        held = self._held[request]
+        owned = set(held)
+        for extent in self.tree.path(request):
+            cached, size = self._cached[extent], self.tree.blocks[extent]
+            if cached == size or (extent not in owned and self._refs[extent]):
+                continue
+            if extent in owned:
+                self._shared[request] += size - cached
+            else:
+                if cached:  # an older, torn copy: nothing reads it any more
+                    del self._queue[extent]
+                    self._put_first(cached)
+                self._refs[extent] = 1
+                held.append(extent)
+                self._shared[request] += size
+            self._cached[extent] = size
+
+    def release(self, request: int, blocks: int) -> None:
+        """Give back all of a request's blocks, of which there are `blocks`, shared ones included."""
+        if self.tree is None:
+            self.free += blocks
+            return
+        private = blocks - self._shared.pop(request)
+        assert private >= 0
+        self._put_last(private)
+        for extent in reversed(self._held.pop(request)):
+            self._refs[extent] -= 1
+            if not self._refs[extent]:
+                self._queue[extent] = self._cached[extent]
+                self.free += self._cached[extent]
+
+    def _put_last(self, count: int) -> None:
+        """Private blocks join the queue as the most recently used."""
+        if not count:
+            return
+        self.free += count
+        last = next(reversed(self._queue), 0)
+        if last < 0:
+            self._queue[last] += count
+        else:
+            self._junk -= 1
+            self._queue[self._junk] = count
+
+    def _put_first(self, count: int) -> None:
+        """Free blocks that nothing can read are the first to be overwritten."""
+        self._junk -= 1
+        self._queue[self._junk] = count
+        self._queue.move_to_end(self._junk, last=False)
+
+    def private_blocks(self, blocks: dict[int, int]) -> int:
+        """Blocks that are not shared, given the blocks of every running request."""
+        return sum(count - self._shared.get(request, 0) for request, count in blocks.items())
+
+    def check_invariants(self, private: int) -> None:
+        """Free, shared and private blocks are all there are; `private` is the scheduler's count."""
+        assert 0 <= self.free <= self.blocks
+        shared = sum(c for c, refs in zip(self._cached, self._refs, strict=True) if refs)
+        assert self.free + shared + private == self.blocks, (self.free, shared, private, self.blocks)
+        if self.tree:
+            assert sum(self._queue.values()) == self.free
+            assert all(count > 0 for count in self._queue.values())
+            for name, count in self._queue.items():
+                assert name < 0 or (self._cached[name] == count and not self._refs[name])
