@@ -27,7 +27,9 @@ class Provenance(Spec):
     """Where a term comes from. `interval` multiplies the term: (0.9, 1.1) is ± 10 %, about 90 % sure."""
 
     origin: Origin
-    source: str = Field(min_length=1, description="Package and version, paper, data set, or the command that measured.")
+    source: str = Field(
+        min_length=1, description="Package and version, paper, data set, or the command that measured."
+    )
     licence: str = ""
     interval: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
 
@@ -57,11 +59,15 @@ class PrefillAttention(Provenance):
 
     new_tokens: Column
     context_tokens: Column
-    seconds: tuple[Column, ...] = Field(description="One row a value of new_tokens, one column a context_tokens.")
+    seconds: tuple[Column, ...] = Field(
+        description="One row for each of new_tokens, one column for each of context_tokens."
+    )
 
     @model_validator(mode="after")
     def _grid(self) -> PrefillAttention:
-        if len(self.seconds) != len(self.new_tokens) or any(len(r) != len(self.context_tokens) for r in self.seconds):
+        if len(self.seconds) != len(self.new_tokens) or any(
+            len(r) != len(self.context_tokens) for r in self.seconds
+        ):
             raise ValueError("seconds must be a grid of new_tokens rows and context_tokens columns")
         return self
 
@@ -83,7 +89,8 @@ class DecodeAttention(Provenance):
 class LoraTerm(Provenance):
     """Seconds that unmerged adapters add to a step that holds at least one adapter token.
 
-    fixed_s + max_loras·(per_slot_s + per_slot_token_s·T) + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s)
+    fixed_s + max_loras·(per_slot_s + per_slot_token_s·T)
+            + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s)
             + T·per_token_s + T·r·per_token_rank_s
       T  new tokens of the step (all of them: padding rows run too)   A  distinct adapters in the step
       r  padded rank, max_lora_rank     weight_bytes(r)  bytes of one adapter at that rank
@@ -120,11 +127,15 @@ class ModelTerms(Spec):
 
     model: ModelShape
     tensor_parallel: int = Field(1, ge=1, le=64)
-    dense: Curve = Field(description="x: new tokens of the step. All layers' matrix products, norms and activations.")
+    dense: Curve = Field(
+        description="x: new tokens of the step. All layers' matrix products, norms and activations."
+    )
     head: Curve = Field(description="x: rows that get logits. Final norm, LM head, sampling on the device.")
     attn_prefill: PrefillAttention
     attn_decode: DecodeAttention
-    all_reduce: Curve | None = Field(None, description="x: new tokens of the step; all layers. None at degree 1.")
+    all_reduce: Curve | None = Field(
+        None, description="x: new tokens of the step; all layers. None at degree 1."
+    )
     lora: LoraTerm | None = None
     drafts: tuple[DraftTerm, ...] = ()
 
@@ -179,7 +190,7 @@ class MemoryTerm(Provenance):
 
 
 class StartupTerm(Provenance):
-    """Seconds from process start to the first request: base_s + per_slot_s · max_loras + weights / bandwidth."""
+    """Seconds from process start to the first request: base_s + per_slot_s · slots + weights / bandwidth."""
 
     base_s: NonNegative
     per_slot_s: NonNegative = 0.0
@@ -208,7 +219,8 @@ class Profile(Spec):
     engine: str = Field(min_length=1, description="vllm, sglang, builtin, ...")
     engine_version: str
     graph_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (), description="Captured decode batch sizes; a pure decode step is padded up to the next. Empty: no graphs."
+        (),
+        description="Captured batch sizes; a pure decode step is padded up to the next. Empty: no graphs.",
     )
     models: tuple[ModelTerms, ...] = ()
     gemm: tuple[GemmGrid, ...] = ()
@@ -220,7 +232,9 @@ class Profile(Spec):
     residual: Residual | None = None
     notes: tuple[str, ...] = ()
     software: dict[str, str] = Field(default_factory=dict)
-    raw: dict[str, str] = Field(default_factory=dict, description="Files with raw samples, relative to this one.")
+    raw: dict[str, str] = Field(
+        default_factory=dict, description="Files with raw samples, relative to this one."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Profile:
@@ -240,8 +254,8 @@ def load_profile(path: str | Path) -> Profile:
     Raises:
         InputError: the file is missing, is not JSON, breaks the contract, or was written by a newer version.
     """
-    from advisor.files import read_json
     from advisor.errors import validated
+    from advisor.files import read_json
 
     source = str(path)
     return validated(Profile, read_json(path, schema_version=1), source)

@@ -31,7 +31,9 @@ class Outcome(Spec):
     tpot: Percentiles
     itl: Percentiles
     e2e: Percentiles
-    goodput_share: float = Field(description="Share of counted requests that met every limit, each per request.")
+    goodput_share: float = Field(
+        description="Share of counted requests that met every limit, each per request."
+    )
     requests: int
     counted_requests: int
     unfinished_requests: int
@@ -43,9 +45,15 @@ class Outcome(Spec):
     preemptions: int
     loads_from_disk: int
     loads_to_slot: int
-    acceptance_length: float | None = Field(None, description="Tokens a verify step; null without speculation.")
-    ttft_causes_s: dict[str, float] = Field(description="Mean seconds by cause (sim.result.CAUSES); adds up to TTFT.")
-    decode_causes_s: dict[str, float] = Field(description="Mean seconds by cause from the first to the last token.")
+    acceptance_length: float | None = Field(
+        None, description="Tokens a verify step; null without speculation."
+    )
+    ttft_causes_s: dict[str, float] = Field(
+        description="Mean seconds by cause (sim.result.CAUSES); adds up to TTFT."
+    )
+    decode_causes_s: dict[str, float] = Field(
+        description="Mean seconds by cause from the first to the last token."
+    )
 
 
 class MemoryPlan(Spec):
@@ -128,17 +136,22 @@ class Option(Spec):
     usd_per_device_hour: float | None = None
     price_source: str = ""
     usd_per_hour: float | None = None
-    usd_per_mtok: float | None = Field(None, description="USD per million tokens, prompt and output together, at this load.")
+    usd_per_mtok: float | None = Field(
+        None, description="USD per million tokens, prompt and output together, at this load."
+    )
     usd_per_mtok_output: float | None = None
     outcome: Outcome | None = None
     checks: tuple[SloCheck, ...] = ()
     memory: MemoryPlan | None = None
     headroom: float | None = Field(
-        None, description="Load over the asked one at which a limit breaks, replicas as they are; null: not searched."
+        None,
+        description="Multiple of the asked load at which a limit breaks, replicas unchanged; null: unknown.",
     )
     warnings: tuple[str, ...] = ()
     origin: Origin = Field(description="Worst origin among the terms that take 5 % of the busy time or more.")
-    is_reference: bool = Field(False, description="The base model: shows the price of adapters, cannot serve them.")
+    is_reference: bool = Field(
+        False, description="The base model: shows the price of adapters, cannot serve them."
+    )
 
 
 class CauseDelta(Spec):
@@ -188,7 +201,7 @@ class Knee(Spec):
 
 
 class SlotSweep(Spec):
-    """Effect of max_loras on one replica of the recommended pool at its share of the load: the inner optimum."""
+    """Effect of max_loras on the recommended pool, replicas as they are: the inner optimum."""
 
     max_loras: tuple[int, ...]
     ttft_p99_s: tuple[float, ...]
@@ -222,9 +235,13 @@ class Recommendation(Spec):
     seed: int
     workload: WorkloadFacts
     objective: str = Field(description="The objective in words.")
-    recommended: str | None = Field(description="Key of the recommended option; null: nothing meets the objective.")
+    recommended: str | None = Field(
+        description="Key of the recommended option; null: nothing meets the objective."
+    )
     summary: str = Field(description="One paragraph of plain words with the figures that decide.")
-    options: tuple[Option, ...] = Field(description="Ranked: feasible first, by price (or latency), then infeasible.")
+    options: tuple[Option, ...] = Field(
+        description="Ranked: feasible first, by price (or latency), then infeasible."
+    )
     candidates: int = Field(description="Configurations that were considered, knob settings included.")
     simulations: int
     explanation: Explanation | None

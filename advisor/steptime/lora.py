@@ -49,7 +49,8 @@ def lora_cost(
     elements = lora_elements(model, modules, 1) / lora_elements(model, ALL_LINEAR, 1)
     return LoraCost(
         constant_s=share * (term.fixed_s + max_loras * term.per_slot_s),
-        per_adapter_s=share * term.per_adapter_s + adapter_bytes(model, modules, max_rank) * term.per_weight_byte_s,
+        per_adapter_s=share * term.per_adapter_s
+        + adapter_bytes(model, modules, max_rank) * term.per_weight_byte_s,
         per_token_s=share * (max_loras * term.per_slot_token_s + term.per_token_s)
         + elements * max_rank * term.per_token_rank_s,
         base_step_s=term.base_step_s,

@@ -19,7 +19,7 @@ from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin
 
 _EXTRAPOLATION = (0.8, 1.25)
-"""Interval of a curve carried over to other shapes; the residuals behind it are in docs/explanation/profiles.md."""
+"""Interval of a curve carried over to other shapes; the residuals are in docs/explanation/profiles.md."""
 
 
 def terms_for(profile: Profile, model: ModelShape, tensor_parallel: int) -> ModelTerms:
@@ -33,7 +33,9 @@ def terms_for(profile: Profile, model: ModelShape, tensor_parallel: int) -> Mode
     for terms in profile.models:
         if terms.tensor_parallel == tensor_parallel and _same_shape(terms.model, model):
             return terms
-    if model.heads % tensor_parallel or (model.kv_heads % tensor_parallel and tensor_parallel % model.kv_heads):
+    if model.heads % tensor_parallel or (
+        model.kv_heads % tensor_parallel and tensor_parallel % model.kv_heads
+    ):
         raise InputError(
             f"{profile.name}: tensor_parallel is {tensor_parallel}; allowed: a divisor of "
             f"{model.name}'s {model.heads} heads and {model.kv_heads} KV heads."
@@ -41,10 +43,12 @@ def terms_for(profile: Profile, model: ModelShape, tensor_parallel: int) -> Mode
     grid = next((g for g in profile.gemm if g.weights_dtype == model.weights_dtype.value), None)
     reference = _reference(profile, model, tensor_parallel)
     if grid is None or reference is None:
-        known = ", ".join(sorted({f"{t.model.name} (tensor parallel {t.tensor_parallel})" for t in profile.models}))
+        known = ", ".join(
+            sorted({f"{t.model.name} (tensor parallel {t.tensor_parallel})" for t in profile.models})
+        )
         raise InputError(
-            f"{profile.name}: has no terms for {model.name} at tensor parallel {tensor_parallel} and nothing to predict "
-            f"them from; known: {known or 'none'}. Calibrate this model, or choose another device."
+            f"{profile.name}: has no terms for {model.name} at tensor parallel {tensor_parallel} and nothing "
+            f"to predict them from; known: {known or 'none'}. Calibrate this model, or choose another device."
         )
     return _predicted(profile, grid, reference, model, tensor_parallel)
 
@@ -55,9 +59,11 @@ def _same_shape(one: ModelShape, other: ModelShape) -> bool:
 
 
 def _reference(profile: Profile, model: ModelShape, tensor_parallel: int) -> ModelTerms | None:
-    """The measured model whose attention is most like this one's: same degree and head size, nearest in size."""
+    """The measured model whose attention is most like it: same degree and head size, nearest in size."""
     like = [
-        t for t in profile.models if t.tensor_parallel == tensor_parallel and t.model.head_dim == model.head_dim
+        t
+        for t in profile.models
+        if t.tensor_parallel == tensor_parallel and t.model.head_dim == model.head_dim
     ]
     size = math.log(model.parameters)
     return min(like, key=lambda t: abs(math.log(t.model.parameters) - size), default=None)
@@ -71,7 +77,9 @@ def _predicted(
     ours, theirs = (_layer_gemms_s(grid, shape, tensor_parallel, m) for shape in (model, reference.model))
     dense = np.asarray(reference.dense.y_s) * ours / theirs
     rows = np.asarray(reference.head.x)
-    ours, theirs = (_gemm_s(grid, rows, s.vocab_size / tensor_parallel, s.hidden_size) for s in (model, reference.model))
+    ours, theirs = (
+        _gemm_s(grid, rows, s.vocab_size / tensor_parallel, s.hidden_size) for s in (model, reference.model)
+    )
     head = np.asarray(reference.head.y_s) * ours / theirs
     layers = model.layers / reference.model.layers
     queries = layers * model.heads / reference.model.heads
@@ -80,7 +88,9 @@ def _predicted(
     mark = {"origin": Origin.EXTRAPOLATED, "interval": _EXTRAPOLATION}
 
     def curve(term: Curve, y_s: object) -> Curve:
-        return term.model_copy(update={**mark, "y_s": tuple(np.asarray(y_s).tolist()), "source": f"{note}; {term.source}"})
+        return term.model_copy(
+            update={**mark, "y_s": tuple(np.asarray(y_s).tolist()), "source": f"{note}; {term.source}"}
+        )
 
     prefill, decode = reference.attn_prefill, reference.attn_decode
     reduce = reference.all_reduce
@@ -108,7 +118,7 @@ def _predicted(
 
 
 def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str):  # type: ignore[no-untyped-def]
-    """Launches scale with layers; token work with layers · (d_in + d_out); weight bytes are computed anyway."""
+    """Launches scale with layers, token work with layers · (d_in + d_out); weight bytes are computed."""
     from advisor.spec.model import ALL_LINEAR, lora_elements
 
     term = reference.lora
@@ -137,12 +147,17 @@ def _layer_gemms_s(grid: GemmGrid, model: ModelShape, tensor_parallel: int, m: n
     query = model.heads * model.head_dim / tensor_parallel
     key = model.kv_heads * model.head_dim / max(1, min(tensor_parallel, model.kv_heads))
     inner = model.intermediate_size / tensor_parallel
-    shapes = ((query + 2 * key, model.hidden_size), (model.hidden_size, query), (2 * inner, model.hidden_size), (model.hidden_size, inner))
+    shapes = (
+        (query + 2 * key, model.hidden_size),
+        (model.hidden_size, query),
+        (2 * inner, model.hidden_size),
+        (model.hidden_size, inner),
+    )
     return model.layers * sum(_gemm_s(grid, m, n, k) for n, k in shapes)
 
 
 def _gemm_s(grid: GemmGrid, m: np.ndarray, n: float, k: float) -> np.ndarray:  # type: ignore[type-arg]
-    """Log-linear interpolation of measured products; outside the grid scaled by flops from the nearest edge."""
+    """Log-linear interpolation of measured products; above the grid the nearest edge scaled by flops."""
     axes = [np.log(np.asarray(axis)) for axis in (grid.m, grid.n, grid.k)]
     seconds = np.log(np.asarray(grid.seconds))
     wanted = [np.log(np.maximum(m, 1.0)), np.full(len(m), math.log(n)), np.full(len(m), math.log(k))]

@@ -1,0 +1,215 @@
+"""The Python API: recommend, simulate, explain. Every face shows what comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor import __version__
+from advisor.deployment import Choice, Variant
+from advisor.errors import InfeasibleError, InputError
+from advisor.profile import Profile
+from advisor.recommendation import Explanation, Option, Recommendation
+from advisor.search.candidates import memory_reason, variants
+from advisor.search.knobs import start_limits, with_slots
+from advisor.search.origins import terms_of
+from advisor.search.pools import SizedPlan, Sizer
+from advisor.search.question import Offer, Question, facts_of, resolve
+from advisor.search.ranking import Entry, Found, option_of, search
+from advisor.search.trial import Plan, PoolTraffic, Runner, traffic_of
+from advisor.sim.result import SimResult
+from advisor.spec.engine import EngineLimits
+from advisor.spec.scenario import Scenario
+from advisor.spec.speculation import Draft
+from advisor.trace.trace import Trace
+from advisor.why.curves import headroom, knee, slot_sweep
+from advisor.why.explain import explain_plan
+from advisor.why.turns import turns_of
+from advisor.why.words import next_steps, objective_words, summary_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Progress = Callable[[float, str], None]
+_WITH_HEADROOM = 3
+
+
+def recommend(
+    scenario: Scenario,
+    profiles: Sequence[Profile] | None = None,
+    *,
+    folder: Path = Path(),
+    progress: Progress | None = None,
+) -> Recommendation:
+    """Size and price every way to serve the scenario and recommend one.
+
+    Args:
+        scenario: the question, from `load_scenario`.
+        profiles: devices with engines to choose from; None: the shipped ones.
+        folder: where relative paths of the scenario start.
+        progress: called with the share done and what is being done.
+
+    Raises:
+        InputError: a name or file of the scenario is bad.
+    """
+    tell = progress or (lambda _share, _what: None)
+    question = resolve(scenario, profiles, folder)
+    found = _with_headroom(question, search(question, tell))
+    best = found.best
+    shown = best or next(
+        (e for e in found.entries if e.sized is not None and not e.option.is_reference), None
+    )
+    plan = None if shown is None or shown.sized is None else shown.sized.plan
+    tell(0.9, "explaining")
+    return Recommendation(
+        producer=f"lora-advisor {__version__}",
+        scenario=scenario.name,
+        model=question.model.name,
+        seed=scenario.seed,
+        workload=facts_of(question),
+        objective=objective_words(scenario.objective),
+        recommended=None if best is None else best.option.key,
+        summary=summary_of(question, found),
+        options=tuple(entry.option for entry in found.entries),
+        candidates=found.candidates,
+        explanation=None
+        if plan is None or shown is None
+        else explain_plan(question, found.runner, plan, shown.option.key),
+        knee=None if plan is None else knee(question, found.runner, plan),
+        slots=None if plan is None else slot_sweep(question, found.runner, plan),
+        turns=turns_of(question, found),
+        terms=()
+        if plan is None or shown is None or shown.sized is None
+        else terms_of(plan.variant, shown.sized.trial.outcome),
+        next_steps=next_steps(question, found),
+        simulations=found.runner.simulations,
+    )
+
+
+def _with_headroom(question: Question, found: Found) -> Found:
+    """Add the headroom of the best few."""
+    entries, left = [], _WITH_HEADROOM
+    for entry in found.entries:
+        if left and entry.option.feasible and entry.sized is not None:
+            left -= 1
+            factor = headroom(question, found.runner, entry.sized.plan)
+            entry = replace(entry, option=entry.option.model_copy(update={"headroom": factor}))
+        entries.append(entry)
+    return replace(found, entries=tuple(entries))
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """One deployment, simulated: the option it is, and each pool's requests."""
+
+    option: Option
+    pools: tuple[
+        tuple[str, Trace, SimResult], ...
+    ]  # (pool name, its requests, what happened), pools with requests
+
+    def requests_table(self) -> pa.Table:
+        """All requests in one Arrow table, times in seconds, one column a cause."""
+        from advisor.sim.table import requests_table
+
+        return requests_table(self.pools)
+
+
+def simulate(
+    scenario: Scenario, choice: Choice, profiles: Sequence[Profile] | None = None, *, folder: Path = Path()
+) -> Simulation:
+    """Simulate one deployment of the user's choice on the whole workload.
+
+    Raises:
+        InputError: a bad name, file or knob, or a choice that cannot run (the sentence says why).
+    """
+    _, _, entry, traffic = _chosen(scenario, choice, profiles, folder)
+    assert entry.sized is not None  # _chosen raises otherwise
+    done = iter(entry.sized.trial.results)
+    pools = tuple((pool.name, pool.trace, next(done)) for pool in traffic if len(pool.trace))
+    return Simulation(entry.option, pools)
+
+
+def explain(
+    scenario: Scenario, choice: Choice, profiles: Sequence[Profile] | None = None, *, folder: Path = Path()
+) -> Explanation:
+    """Say why a deployment is slower (or faster) than its base, cause by cause.
+
+    Raises:
+        InputError: as `simulate`.
+    """
+    question, runner, entry, _ = _chosen(scenario, choice, profiles, folder)
+    assert entry.sized is not None  # _chosen raises otherwise
+    return explain_plan(question, runner, entry.sized.plan, entry.option.key)
+
+
+def _chosen(
+    scenario: Scenario, choice: Choice, profiles: Sequence[Profile] | None, folder: Path
+) -> tuple[Question, Runner, Entry, tuple[PoolTraffic, ...]]:
+    """Set up, size (where asked) and run the deployment of a choice on the whole trace."""
+    question = resolve(_narrowed(scenario, choice), profiles, folder)
+    question = replace(question, trial=question.whole)
+    variant, offer, warnings = _variant(question, choice)
+    runner = Runner(scenario.objective, question.ranks, scenario.seed)
+    duration_s = max(question.trial.duration_s, 1e-9)
+    sizer = Sizer(question, runner, duration_s)
+    traffic = traffic_of(choice.way, question.trial, question.adapters.names)
+    reason = memory_reason(question, variant, traffic[0])
+    if reason is not None:
+        raise InfeasibleError(
+            f"{variant.key}: {reason}. Choose a larger device, more tensor parallelism or fewer slots."
+        )
+    sized = _run(sizer, choice, variant, traffic)
+    option = option_of(question, variant, offer, sized, traffic, warnings)
+    return question, runner, Entry(option, offer, sized, warnings), traffic
+
+
+def _narrowed(scenario: Scenario, choice: Choice) -> Scenario:
+    """The scenario with everything that the choice fixes."""
+    engine = scenario.engine.model_copy(
+        update={
+            name: getattr(choice, name)
+            for name in ("max_loras", "max_cpu_loras", "max_num_seqs", "max_num_batched_tokens")
+            if getattr(choice, name) is not None
+        }
+    )
+    drafts = tuple(d for d in scenario.speculation.drafts if d.method == choice.draft)
+    if choice.draft != "none" and not drafts:
+        drafts = (Draft(method=choice.draft),)
+    speculation = scenario.speculation.model_copy(
+        update={"drafts": drafts, "draft_lengths": (choice.draft_length,)}
+    )
+    search_ = scenario.search.model_copy(
+        update={"ways": (choice.way,), "tensor_parallel": (choice.tensor_parallel,)}
+    )
+    return scenario.model_copy(
+        update={"engine": engine, "speculation": speculation, "search": search_, "devices": (choice.device,)}
+    )
+
+
+def _variant(question: Question, choice: Choice) -> tuple[Variant, Offer, tuple[str, ...]]:
+    for item in variants(question):
+        if isinstance(item, Option):
+            if choice.draft == "none" or not item.key.endswith("/plain"):
+                raise InfeasibleError(f"{item.key}: {item.reason}.")
+        elif (item[0].drafting is None) == (choice.draft == "none"):
+            return replace(item[0], router=choice.router), question.offers[0], item[1]
+    raise InputError(
+        f"way is {choice.way}; allowed: base, or multi-lora and merged where the scenario has adapters."
+    )
+
+
+def _run(sizer: Sizer, choice: Choice, variant: Variant, traffic: tuple[PoolTraffic, ...]) -> SizedPlan:
+    if choice.replicas is None:
+        if choice.way == "merged":
+            return sizer.merged(variant, traffic)
+        if choice.way == "multi-lora":
+            return sizer.multi_lora(variant, traffic[0])
+        return sizer.one_pool(variant, start_limits(sizer.question, variant), traffic[0])
+    limits: EngineLimits = start_limits(sizer.question, variant)
+    if choice.way == "multi-lora":
+        slots = choice.max_loras or len(sizer.question.adapters.names)
+        limits = with_slots(sizer.question, variant, limits, slots)
+    plan = Plan(variant, limits, (choice.replicas,) * len(traffic))
+    return SizedPlan(plan, sizer.runner.run(plan, traffic, sizer.duration_s), False, 1)

@@ -1,0 +1,138 @@
+"""A deployment: one way to serve on one device, and the replica that the simulator is told to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from advisor.memory import Room, SlotSpec, plan_memory
+from advisor.profile import DraftTerm, ModelTerms, Profile
+from advisor.recommendation import MemoryPlan
+from advisor.sim.setup import AdapterLoads, FleetSetup, ReplicaSetup, Router, SpecSetup
+from advisor.spec.engine import EngineLimits
+from advisor.spec.model import adapter_bytes
+from advisor.spec.spec import Origin, Spec
+from advisor.spec.speculation import Acceptance
+from advisor.steptime.clock import ProfileClock
+
+Way = Literal["base", "multi-lora", "merged"]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Choice(Spec):
+    """One deployment of the user's choice, for `simulate` and `explain`; what is left out is searched."""
+
+    way: Way
+    device: str = Field(min_length=1, description="A device name of the catalog that has a profile.")
+    tensor_parallel: Count = 1
+    replicas: Count | None = Field(None, description="Sized until the objective holds if left out.")
+    max_loras: Count | None = None
+    max_cpu_loras: Count | None = None
+    max_num_seqs: Count | None = None
+    max_num_batched_tokens: Count | None = None
+    draft: Literal["none", "ngram", "draft_model", "eagle3"] = "none"
+    draft_length: Annotated[int, Field(ge=1, le=16)] = 3
+    router: Router = "least-outstanding"
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """Speculative decoding of a deployment: cost, and acceptance for base and adapter requests."""
+
+    term: DraftTerm
+    draft_length: int
+    base: Acceptance
+    adapter: Acceptance
+    origin: Origin
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way to serve on a device, before its knobs are set."""
+
+    way: Way
+    profile: Profile
+    terms: ModelTerms
+    drafting: Drafting | None
+    memory_share: float
+    modules: tuple[str, ...]
+    router: Router = "least-outstanding"
+
+    @property
+    def key(self) -> str:
+        """Stable identifier of the option that this variant becomes."""
+        draft = (
+            "plain" if self.drafting is None else f"{self.drafting.term.method}x{self.drafting.draft_length}"
+        )
+        return f"{self.way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}/{draft}"
+
+    def memory(self, limits: EngineLimits) -> MemoryPlan:
+        """Memory of one device of a replica with these limits."""
+        slots = SlotSpec(limits.max_loras, limits.max_lora_rank, self.modules) if limits.max_loras else None
+        room = Room(
+            self.profile.device.memory_bytes,
+            self.memory_share,
+            self.terms.tensor_parallel,
+            limits.kv_block_tokens,
+        )
+        draft = None if self.drafting is None else self.drafting.term
+        return plan_memory(self.terms.model, self.profile.memory, room, slots=slots, draft=draft)
+
+    def clock(self, limits: EngineLimits) -> ProfileClock:
+        """Step time of a replica with these limits."""
+        draft = None if self.drafting is None else self.drafting.term
+        return ProfileClock(self.profile, self.terms, limits, modules=self.modules, draft=draft)
+
+    def replica(
+        self, limits: EngineLimits, ranks: tuple[int, ...], *, fine_tuned: bool = False
+    ) -> ReplicaSetup:
+        """One replica for the simulator.
+
+        Args:
+            limits: the engine's knobs.
+            ranks: true rank of each adapter of the trace, for the bytes read from disk; a slot copy is
+                padded to max_lora_rank.
+            fine_tuned: the weights are merged, so a draft meets the adapter's acceptance on every request.
+        """
+        spec = None
+        if self.drafting is not None:
+            d = self.drafting
+            spec = SpecSetup(d.draft_length, d.adapter if fine_tuned else d.base, d.adapter)
+        frontend = self.profile.frontend
+        return ReplicaSetup(
+            limits=limits,
+            clock=self.clock(limits),
+            kv_blocks=self.memory(limits).kv_blocks,
+            loads=self._loads(limits, ranks) if limits.max_loras else AdapterLoads((), ()),
+            speculation=spec,
+            frontend_s=frontend.fixed_s,
+            frontend_per_prompt_token_s=frontend.per_prompt_token_s,
+        )
+
+    def _loads(self, limits: EngineLimits, ranks: tuple[int, ...]) -> AdapterLoads:
+        model, disk, slot = (
+            self.terms.model,
+            self.profile.load("disk_to_cpu"),
+            self.profile.load("cpu_to_slot"),
+        )
+        by_rank = {rank: disk.seconds(adapter_bytes(model, self.modules, rank)) for rank in set(ranks)}
+        copy_s = slot.seconds(adapter_bytes(model, self.modules, limits.max_lora_rank))
+        return AdapterLoads(tuple(by_rank[rank] for rank in ranks), (copy_s,) * len(ranks))
+
+
+def fleet(replica: ReplicaSetup, replicas: int, router: Router) -> FleetSetup:
+    """Replicas of one kind behind one router, all ready at the start."""
+    return FleetSetup(replica=replica, replicas=replicas, router=router)
+
+
+def without_adapters(limits: EngineLimits) -> EngineLimits:
+    """The same engine with LoRA off, as the base and merged weights are served."""
+    return limits.model_copy(update={"max_loras": 0, "max_cpu_loras": 0, "max_lora_rank": 0})
+
+
+def with_kv_blocks(replica: ReplicaSetup, kv_blocks: int) -> ReplicaSetup:
+    """The same replica with another KV cache."""
+    return replace(replica, kv_blocks=kv_blocks)

@@ -1,0 +1,132 @@
+"""Every way to serve on every device allowed: variants that may run, options refused with their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from advisor.catalog.compatibility import check
+from advisor.deployment import Drafting, Variant, Way
+from advisor.errors import InputError
+from advisor.recommendation import Option, SpecChoice
+from advisor.search.knobs import start_limits, with_slots
+from advisor.search.pools import longest_request
+from advisor.search.question import Offer, Question
+from advisor.search.trial import PoolTraffic
+from advisor.spec.spec import Origin
+from advisor.spec.speculation import Draft
+from advisor.speculate import drafting_of
+from advisor.steptime.terms import terms_for
+
+
+def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | Option]:
+    """Yield each variant with its warnings, or the infeasible option that stands in its place."""
+    scenario = question.scenario
+    ways: tuple[Way, ...] = scenario.search.ways if question.adapters.names else ("base",)
+    drafts: tuple[tuple[Draft, int] | None, ...] = (
+        None,
+        *(
+            (draft, length)
+            for draft in scenario.speculation.drafts
+            for length in scenario.speculation.draft_lengths
+        ),
+    )
+    for offer in question.offers:
+        for degree in scenario.search.tensor_parallel:
+            for way in ways:
+                for draft in drafts:
+                    yield _variant(question, offer, degree, way, draft)
+
+
+def _variant(
+    question: Question, offer: Offer, degree: int, way: Way, draft: tuple[Draft, int] | None
+) -> tuple[Variant, tuple[str, ...]] | Option:
+    profile = offer.profile
+    method = None if draft is None else draft[0].method
+    name = f"{way}/{profile.device.name}/tp{degree}/{'plain' if draft is None else f'{method}x{draft[1]}'}"
+
+    def refused(reason: str, bound: str) -> Option:
+        return refused_option(question, offer, way, degree, name, reason, bound)
+
+    if degree > profile.device.max_tensor_parallel:
+        return refused(
+            f"at most {profile.device.max_tensor_parallel} devices of this kind work together", "profile"
+        )
+    try:
+        terms = terms_for(profile, question.model, degree)
+    except InputError as error:
+        return refused(str(error), "profile")
+    if way == "multi-lora" and terms.lora is None:
+        return refused("the profile has no LoRA term for this model", "profile")
+    drafting: Drafting | None = None
+    if draft is not None:
+        drafting = drafting_of(draft[0], terms, draft[1])
+        if drafting is None:
+            return refused(f"the profile has no cost of drafting by {method} for this model", "profile")
+    verdicts = (
+        check(question.engine, question.adapters, question.model, method, merged=way == "merged")
+        if way != "base"
+        else ()
+    )
+    for verdict in verdicts:
+        if verdict.refuses:
+            return refused(f"{verdict.reason} ({verdict.source})", "compatibility")
+    share = question.scenario.engine.memory_share or question.engine.memory_share
+    variant = Variant(way, profile, terms, drafting, share, question.adapters.target_modules)
+    return variant, tuple(f"{verdict.reason} ({verdict.source})" for verdict in verdicts)
+
+
+def memory_reason(question: Question, variant: Variant, traffic: PoolTraffic) -> str | None:
+    """Why the model (with one slot where it needs slots) does not fit, or None."""
+    limits = start_limits(question, variant)
+    if variant.way == "multi-lora":
+        limits = with_slots(question, variant, limits, 1)
+    plan, longest = variant.memory(limits), longest_request(traffic, variant)
+    if plan.kv_tokens >= longest:
+        return None
+    gib = 2.0**30
+    return (
+        f"weights of {plan.weights_bytes / gib:.1f} GiB leave room for {plan.kv_tokens:,} KV tokens in "
+        f"{plan.usable_bytes / gib:.1f} GiB; the longest request needs {longest:,}"
+    )
+
+
+def refused_option(
+    question: Question, offer: Offer, way: Way, degree: int, name: str, reason: str, bound: str
+) -> Option:
+    """An infeasible option that was never simulated."""
+    price = offer.price
+    return Option(
+        key=name,
+        way=way,
+        device=offer.profile.device.name,
+        profile=offer.profile.name,
+        engine=offer.profile.engine,
+        engine_version=offer.profile.engine_version,
+        tensor_parallel=degree,
+        speculation=None,
+        limits=None,
+        router="least-outstanding",
+        memory_share=question.engine.memory_share,
+        feasible=False,
+        reason=reason,
+        bound=bound,  # type: ignore[arg-type]  # one of the literals by construction
+        usd_per_device_hour=None if price is None else price.usd_per_hour,
+        price_source="" if price is None else f"{price.provider}, {price.date}",
+        origin=Origin.ESTIMATED,
+        is_reference=way == "base",
+    )
+
+
+def spec_choice(drafting: Drafting | None) -> SpecChoice | None:
+    """Speculation of an option, for the answer."""
+    if drafting is None:
+        return None
+    return SpecChoice(
+        method=drafting.term.method,
+        model=drafting.term.model,
+        draft_length=drafting.draft_length,
+        base_tokens_per_step=drafting.base.tokens_per_step(drafting.draft_length),
+        adapter_tokens_per_step=drafting.adapter.tokens_per_step(drafting.draft_length),
+        origin=drafting.origin,
+        note=drafting.note,
+    )

@@ -1,0 +1,82 @@
+"""Engine limits that a search may try on a variant: seats, token budget, slots, CPU cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from advisor.deployment import Variant
+from advisor.search.question import Question
+from advisor.spec.engine import EngineLimits
+from advisor.spec.model import adapter_bytes
+
+CPU_CACHE_BYTES = 64 * 2.0**30
+"""Host memory that a replica may use for its adapter cache, where the user did not set max_cpu_loras."""
+_SEATS = (1024, 512, 256, 128, 64, 32, 16)
+_BUDGETS = (16384, 8192, 4096, 2048, 1024, 512)
+_SLOTS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+
+def start_limits(question: Question, variant: Variant) -> EngineLimits:
+    """The engine's defaults on this device, or what the user fixed; LoRA off."""
+    wish, engine = question.scenario.engine, question.engine
+    seats, budget = engine.defaults_for(variant.profile.device.memory_bytes)
+    gamma = 0 if variant.drafting is None else variant.drafting.draft_length
+    budget = wish.max_num_batched_tokens or budget
+    return EngineLimits(
+        max_num_seqs=min(wish.max_num_seqs or seats, budget // (gamma + 1)),
+        max_num_batched_tokens=budget,
+        kv_block_tokens=engine.kv_block_tokens,
+        prefix_caching=wish.prefix_caching,
+        load_mode=engine.load_mode,
+        async_scheduling=variant.profile.host.overlapped,
+    )
+
+
+def slot_choices(question: Question, variant: Variant) -> tuple[int, ...]:
+    """Values of max_loras to try: a geometric ladder up to the number of adapters, or the user's own."""
+    fixed = question.scenario.engine.max_loras
+    if fixed is not None:
+        return (fixed,)
+    count = len(question.adapters.names)
+    ladder = tuple(slots for slots in _SLOTS if slots < count)
+    return (*ladder, count)
+
+
+def with_slots(question: Question, variant: Variant, limits: EngineLimits, slots: int) -> EngineLimits:
+    """Switch LoRA on with this many slots.
+
+    The CPU cache costs only host memory and a larger one is never slower, so it holds all adapters
+    if they fit into `CPU_CACHE_BYTES`, else as many as do.
+    """
+    rank = padded_rank(question)
+    count = len(question.adapters.names)
+    fits = int(CPU_CACHE_BYTES // adapter_bytes(question.model, variant.modules, rank))
+    cache = question.scenario.engine.max_cpu_loras or min(count, max(fits, 1))
+    return limits.model_copy(
+        update={"max_loras": slots, "max_cpu_loras": max(cache, slots), "max_lora_rank": rank}
+    )
+
+
+def padded_rank(question: Question) -> int:
+    """Smallest max_lora_rank that the engine allows for the largest adapter."""
+    largest = max(question.adapters.ranks, default=0)
+    allowed = [rank for rank in question.engine.lora_ranks if rank >= largest]
+    return min(allowed) if allowed else largest
+
+
+def tighter(question: Question, limits: EngineLimits) -> Iterator[EngineLimits]:
+    """Limits one might try when the current ones need a replica too many: smaller budgets, fewer seats."""
+    wish = question.scenario.engine
+    if wish.max_num_batched_tokens is None:
+        for budget in _BUDGETS:
+            if limits.max_num_batched_tokens // 8 <= budget < limits.max_num_batched_tokens:
+                yield limits.model_copy(
+                    update={
+                        "max_num_batched_tokens": budget,
+                        "max_num_seqs": min(limits.max_num_seqs, budget),
+                    }
+                )
+    if wish.max_num_seqs is None:
+        for seats in _SEATS:
+            if limits.max_num_seqs // 8 <= seats < limits.max_num_seqs:
+                yield limits.model_copy(update={"max_num_seqs": seats})

@@ -1,0 +1,195 @@
+"""Sizing of deployments with one pool and with one pool an adapter, their knobs included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from advisor.deployment import Variant
+from advisor.search.estimate import Demand, steady_state
+from advisor.search.knobs import slot_choices, start_limits, tighter, with_slots
+from advisor.search.question import Question
+from advisor.search.sizing import Sized, fewest_replicas
+from advisor.search.trial import Plan, PoolTraffic, Runner, Trial
+from advisor.spec.engine import EngineLimits
+from advisor.spec.objective import Metric
+
+_TPOT_MARGIN = 0.9
+"""A p99 limit leaves the mean this much room in the guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizedPlan:
+    """A plan that was sized, and what it did; `tried` counts the knob settings looked at."""
+
+    plan: Plan
+    trial: Trial
+    stagnant: bool
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sizer:
+    """Sizes variants on one trace."""
+
+    question: Question
+    runner: Runner
+    duration_s: float
+
+    def guess(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic) -> int:
+        """Fewest replicas by algebra: a steady state exists and meets the TPOT limit."""
+        trace = traffic.trace
+        if not len(trace):
+            return 1
+        clock, kv = (
+            self.runner.replica(variant, limits, fine_tuned=traffic.fine_tuned).clock,
+            variant.memory(limits).kv_tokens,
+        )
+        counts = np.bincount(trace.adapter[trace.adapter >= 0], minlength=len(trace.adapters)) / len(trace)
+        spec = variant.drafting
+        tau = 1.0 if spec is None else spec.adapter.tokens_per_step(spec.draft_length)
+        tpot = min(
+            (s.limit for s in self.question.scenario.objective.limits if s.metric is Metric.TPOT),
+            default=np.inf,
+        )
+        rate = len(trace) / max(self.duration_s, 1e-9)
+
+        def fits(replicas: int) -> bool:
+            demand = Demand(
+                rate / replicas,
+                float(trace.prompt_tokens.mean()),
+                float(trace.output_tokens.mean()),
+                counts if limits.max_loras else np.zeros(0),
+                tau,
+                0 if spec is None else spec.draft_length,
+            )
+            state = steady_state(clock, limits, kv, demand)
+            return state.stable and state.tpot_s <= _TPOT_MARGIN * tpot
+
+        most = self.question.scenario.search.max_replicas
+        high = 1
+        while high < most and not fits(high):
+            high *= 2
+        low = high // 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fits(middle) else (middle, high)
+        return min(high, most)
+
+    def one_pool(
+        self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, guess: int | None = None
+    ) -> SizedPlan:
+        """Fewest replicas of one pool with these limits."""
+        sized = self._fewest(variant, limits, traffic, guess or self.guess(variant, limits, traffic))
+        return SizedPlan(Plan(variant, limits, (sized.replicas,)), sized.trial, sized.stagnant, 1)
+
+    def multi_lora(self, variant: Variant, traffic: PoolTraffic) -> SizedPlan:
+        """Size a multi-LoRA pool and find the number of slots at which it does best (the inner optimum).
+
+        Algebra gives the fewest replicas for each rung of the ladder of slots; the search starts on the
+        best rung (the lowest of several) and climbs to a neighbour as long as that needs fewer
+        replicas, or strains the limits less with the same number.
+        """
+        plain = start_limits(self.question, variant)
+        rungs = [
+            with_slots(self.question, variant, plain, slots) for slots in slot_choices(self.question, variant)
+        ]
+        rungs = [limits for limits in rungs if self._holds_longest(variant, limits, traffic)] or rungs[:1]
+        guesses = [self.guess(variant, limits, traffic) for limits in rungs]
+        at = int(np.argmin(guesses))
+        best = self.one_pool(variant, rungs[at], traffic, guesses[at])
+        seen = {at}
+        while True:
+            beside = [i for i in (at + 1, at - 1) if 0 <= i < len(rungs) and i not in seen]
+            if not beside or best.stagnant:
+                break
+            seen.update(beside)
+            rivals = [(self._rival(best, rungs[i], traffic), i) for i in beside]
+            better, index = min(rivals, key=lambda pair: _rank(pair[0]))
+            if _rank(better) >= _rank(best):
+                break
+            best, at = better, index
+        return replace(best, tried=len(rungs))
+
+    def merged(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> SizedPlan:
+        """Size one pool an adapter. The limits hold over all requests together, as for the other ways.
+
+        Starts from the guess of each pool and adds replicas where most requests break a limit.
+        """
+        limits = start_limits(self.question, variant)
+        most = self.question.scenario.search.max_replicas
+        replicas = [self.guess(variant, limits, pool) for pool in traffic]
+        strain = float("inf")
+        while True:
+            plan = Plan(variant, limits, tuple(replicas))
+            trial = self.runner.run(plan, traffic, self.duration_s)
+            if trial.holds:
+                return SizedPlan(plan, trial, False, 1)
+            worst = self._worst_pool(trial, traffic, replicas, most)
+            if worst is None or (trial.strain > 0.999 * strain and trial.strain < float("inf")):
+                return SizedPlan(plan, trial, True, 1)
+            strain = trial.strain
+            replicas[worst] += max(1, replicas[worst] // 2)
+
+    def tightened(self, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
+        """Try smaller budgets and fewer seats: do they save a replica, or meet a limit that was not met?"""
+        best, tried = sized, sized.tried
+        for limits in tighter(self.question, sized.plan.limits):
+            tried += 1
+            count = best.plan.replicas[0] - 1 if best.trial.holds else best.plan.replicas[0]
+            if count < 1:
+                break
+            plan = Plan(sized.plan.variant, limits, (count,))
+            trial = self.runner.run(plan, (traffic,), self.duration_s)
+            if trial.holds:
+                best = self.one_pool(sized.plan.variant, limits, traffic, count)
+        return replace(best, tried=tried)
+
+    def _rival(self, best: SizedPlan, limits: EngineLimits, traffic: PoolTraffic) -> SizedPlan:
+        """A neighbour's result at the best's replica count; sized only if it could do with fewer."""
+        plan = replace(best.plan, limits=limits)
+        trial = self.runner.run(plan, (traffic,), self.duration_s)
+        if trial.holds and (not best.trial.holds or plan.replicas[0] > 1):
+            return self.one_pool(plan.variant, limits, traffic, plan.replicas[0])
+        return SizedPlan(plan, trial, best.stagnant, 1)
+
+    def _fewest(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, guess: int) -> Sized:
+        run: Callable[[int], Trial] = lambda count: self.runner.run(  # noqa: E731  # a closure over four names
+            Plan(variant, limits, (count,)), (traffic,), self.duration_s
+        )
+        return fewest_replicas(run, guess, self.question.scenario.search.max_replicas)
+
+    def _worst_pool(
+        self, trial: Trial, traffic: Sequence[PoolTraffic], replicas: Sequence[int], most: int
+    ) -> int | None:
+        """Index of the pool with most requests beyond a limit that may still grow."""
+        late: list[tuple[int, int]] = []
+        results = iter(trial.results)
+        for index, pool in enumerate(traffic):
+            if not len(pool.trace):
+                continue
+            result = next(results)
+            bad = ~result.done
+            for slo in self.question.scenario.objective.limits:
+                bad |= ~(getattr(result, f"{slo.metric.value}_s") <= slo.limit)
+            if replicas[index] < most and bad.any():
+                late.append((int(bad.sum()), -index))
+        return -max(late)[1] if late else None
+
+    def _holds_longest(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic) -> bool:
+        return variant.memory(limits).kv_tokens >= longest_request(traffic, variant)
+
+
+def longest_request(traffic: PoolTraffic, variant: Variant) -> int:
+    """Tokens that the KV cache must hold for the longest request of a pool."""
+    if not len(traffic.trace):
+        return 1
+    gamma = 0 if variant.drafting is None else variant.drafting.draft_length
+    return int((traffic.trace.prompt_tokens + traffic.trace.output_tokens).max()) + gamma + 1
+
+
+def _rank(sized: SizedPlan) -> tuple[bool, int, float]:
+    """Smaller is better: holds, fewer replicas, less strain."""
+    return (not sized.trial.holds, sum(sized.plan.replicas), sized.trial.strain)

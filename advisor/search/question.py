@@ -1,0 +1,144 @@
+"""A scenario with everything looked up: model, adapters, traffic, engine, and what each device costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advisor.catalog.engines import engine as catalog_engine
+from advisor.catalog.prices import price_of
+from advisor.catalog.resolve import resolve_model
+from advisor.errors import InputError
+from advisor.profile import Profile, find_profiles, load_profile
+from advisor.recommendation import WorkloadFacts
+from advisor.spec.adapterset import AdapterSet, resolve_adapters
+from advisor.spec.engine import EngineCapability
+from advisor.spec.model import ModelShape
+from advisor.spec.price import DevicePrice
+from advisor.spec.scenario import Scenario
+from advisor.trace.realise import trace_of
+from advisor.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A device with its profile and its price; no price: it is ranked last with that reason."""
+
+    profile: Profile
+    price: DevicePrice | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the search works on."""
+
+    scenario: Scenario
+    model: ModelShape
+    adapters: AdapterSet
+    engine: EngineCapability
+    offers: tuple[Offer, ...]
+    whole: Trace
+    trial: Trace  # a stretch of `whole` at about its mean rate, for the search
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Rank of each adapter of the trace, by its index there."""
+        known = dict(zip(self.adapters.names, self.adapters.ranks, strict=True))
+        return tuple(known.get(name, max(self.adapters.ranks, default=0)) for name in self.whole.adapters)
+
+
+def resolve(scenario: Scenario, profiles: Sequence[Profile] | None, folder: Path) -> Question:
+    """Look everything up.
+
+    Args:
+        scenario: what the user wrote.
+        profiles: devices with engines to choose from; None: the shipped ones.
+        folder: where relative paths of the scenario start.
+
+    Raises:
+        InputError: an unknown name, a bad file, or no profile that fits the engine and the devices allowed.
+    """
+    model = resolve_model(scenario.model, folder)
+    adapters = resolve_adapters(scenario.adapters, folder)
+    engine = catalog_engine(scenario.engine.name, scenario.engine.version)
+    whole = trace_of(
+        scenario.workload,
+        adapters.names,
+        adapters.shares,
+        adapters.base_share,
+        seed=scenario.seed,
+        folder=folder,
+    )
+    if not len(whole):
+        raise InputError(
+            "workload: holds no request; allowed: at least one. Lengthen its duration or raise its rate."
+        )
+    offers = _offers(scenario, profiles if profiles is not None else shipped(), engine)
+    return Question(
+        scenario, model, adapters, engine, offers, whole, typical_stretch(whole, scenario.search.requests)
+    )
+
+
+def shipped() -> tuple[Profile, ...]:
+    """All profiles that come with the program."""
+    return tuple(load_profile(path) for path in find_profiles().values())
+
+
+def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapability) -> tuple[Offer, ...]:
+    by_device: dict[str, list[Profile]] = {}
+    for profile in profiles:
+        if profile.engine == engine.name:
+            by_device.setdefault(profile.device.name, []).append(profile)
+    wanted = scenario.devices or tuple(sorted(by_device))
+    missing = [name for name in wanted if name not in by_device]
+    if missing or not wanted:
+        raise InputError(
+            f"devices is {', '.join(missing) or 'empty'}; allowed with engine {engine.name}: "
+            f"{', '.join(sorted(by_device)) or 'none'}. Calibrate the device, or choose from these."
+        )
+    offers = []
+    for name in wanted:
+        newest = max(by_device[name], key=lambda profile: profile.created)
+        price = price_of(name, scenario.prices)
+        if price is not None or scenario.devices:
+            offers.append(Offer(newest, price))
+    return tuple(offers)
+
+
+def typical_stretch(trace: Trace, requests: int) -> Trace:
+    """The stretch of this many requests whose rate is nearest to the mean rate, from time 0."""
+    count = len(trace)
+    if count <= requests:
+        return trace
+    starts = np.arange(0, count - requests + 1, max(1, requests // 4))
+    spans = trace.arrival_s[starts + requests - 1] - trace.arrival_s[starts]
+    start = int(starts[np.argmin(np.abs(spans - (requests - 1) / trace.rate_rps))])
+    return stretch(trace, start, start + requests)
+
+
+def stretch(trace: Trace, start: int, stop: int) -> Trace:
+    """Requests start..stop-1 with arrivals shifted so that the first comes at once."""
+    from advisor.trace.scale import take
+
+    return take(trace, np.arange(start, stop))
+
+
+def facts_of(question: Question) -> WorkloadFacts:
+    """Describe the traffic that the advice is for."""
+    trace = question.whole
+    used, counts = np.unique(trace.adapter[trace.adapter >= 0], return_counts=True)
+    return WorkloadFacts(
+        requests=len(trace),
+        rate_rps=trace.rate_rps,
+        prompt_tokens_mean=float(trace.prompt_tokens.mean()),
+        prompt_tokens_p99=float(np.percentile(trace.prompt_tokens, 99)),
+        output_tokens_mean=float(trace.output_tokens.mean()),
+        output_tokens_p99=float(np.percentile(trace.output_tokens, 99)),
+        adapters_deployed=len(question.adapters.names),
+        adapters_active=len(used),
+        top_adapter_share=float(counts.max() / len(trace)) if len(counts) else 0.0,
+        notes=trace.notes,
+    )

@@ -1,0 +1,176 @@
+"""The answer in plain words, with the figures that decide it."""
+
+from __future__ import annotations
+
+from advisor.recommendation import Option, SloCheck
+from advisor.search.question import Question
+from advisor.search.ranking import Found
+from advisor.spec.objective import Objective
+from advisor.spec.quantities import duration_text
+from advisor.spec.spec import Origin
+
+_WAY = {
+    "base": "the plain base model",
+    "multi-lora": "all adapters unmerged on one multi-LoRA pool",
+    "merged": "each adapter merged into its own deployment",
+}
+
+
+def objective_words(objective: Objective) -> str:
+    """The objective in one line."""
+    limits = [
+        f"{slo.metric.value.upper()} p{slo.percentile:g} <= {duration_text(slo.limit)}"
+        for slo in objective.limits
+    ]
+    if objective.goodput_share is not None:
+        limits.append(f"{objective.goodput_share:.1%} of requests within every limit")
+    goal = "cheapest deployment" if objective.goal == "cheapest" else "fastest deployment"
+    budget = f" for at most {objective.budget:g} USD/h" if objective.budget is not None else ""
+    return f"{goal}{budget} with {', '.join(limits) if limits else 'queues that do not grow'}"
+
+
+def summary_of(question: Question, found: Found) -> str:
+    """One paragraph: what to do, what it costs, why not the others, how sure."""
+    best = found.best
+    if best is None:
+        return _nothing(question, found)
+    option = best.option
+    parts = [f"Serve {_described(option)}: {_machines(option)}, {_price(option)}."]
+    if option.outcome is not None:
+        parts.append(f"Simulated at {question.trial.rate_rps:.3g} requests/s: {_limits(option.checks)}.")
+    if option.way == "multi-lora" and option.limits is not None and option.memory is not None:
+        parts.append(
+            f"Keep max_loras at {option.limits.max_loras}: fewer slots make requests wait for their adapter, "
+            f"more take KV memory ({option.memory.slots_bytes / 2**30:.1f} GiB are slots now)."
+        )
+    parts.extend(_rival(found, option))
+    reference = next(
+        (
+            e.option
+            for e in found.entries
+            if e.option.is_reference and e.option.device == option.device and e.option.feasible
+        ),
+        None,
+    )
+    if reference is not None and reference.usd_per_hour and option.usd_per_hour:
+        extra = option.usd_per_hour - reference.usd_per_hour
+        parts.append(
+            f"The base model alone would need {reference.devices} x {reference.device} at this load "
+            f"({reference.usd_per_hour:.2f} USD/h): the adapters cost {extra:+.2f} USD/h."
+        )
+    if option.origin.badness > Origin.FITTED.badness:
+        parts.append(f"The figures rest in part on {option.origin.value} terms; see the list of origins.")
+    return " ".join(parts)
+
+
+def _described(option: Option) -> str:
+    text = _WAY[option.way]
+    if option.speculation is not None:
+        spec = option.speculation
+        text += f", with {spec.method} speculative decoding ({spec.draft_length} draft tokens)"
+    return text
+
+
+def _machines(option: Option) -> str:
+    tp = f" as {option.replicas} replicas of {option.tensor_parallel}" if option.tensor_parallel > 1 else ""
+    return f"{option.devices} x {option.device}{tp} with {option.engine} {option.engine_version}"
+
+
+def _price(option: Option) -> str:
+    if option.usd_per_hour is None:
+        return "price unknown"
+    mtok = f", {option.usd_per_mtok:.3g} USD per million tokens" if option.usd_per_mtok is not None else ""
+    return f"{option.usd_per_hour:.2f} USD/h{mtok}"
+
+
+def _limits(checks: tuple[SloCheck, ...]) -> str:
+    texts = []
+    for check in checks:
+        if check.metric == "goodput":
+            texts.append(f"goodput {check.value:.1%} (asked {check.limit:.1%})")
+        else:
+            name, value, limit = check.metric.upper(), check.value * 1e3, check.limit * 1e3
+            texts.append(f"{name} p{check.percentile:g} {value:.0f} ms (limit {limit:.0f} ms)")
+    return ", ".join(texts) if texts else "no latency limit was asked and no queue grows"
+
+
+def _rival(found: Found, option: Option) -> list[str]:
+    """The best of each other way, and the best other device, in a sentence each."""
+    said = []
+    for way in ("multi-lora", "merged"):
+        if way == option.way:
+            continue
+        other = next((e.option for e in found.entries if e.option.way == way), None)
+        if other is None:
+            continue
+        if other.feasible and other.usd_per_hour is not None and option.usd_per_hour:
+            times = other.usd_per_hour / option.usd_per_hour
+            said.append(
+                f"With {_WAY[way]} the cheapest is {other.devices} x {other.device} "
+                f"for {other.usd_per_hour:.2f} USD/h ({times:.2g} times the price)."
+            )
+        elif not other.feasible:
+            said.append(f"{_WAY[way].capitalize()} does not do: {other.reason}.")
+    device = next(
+        (
+            e.option
+            for e in found.entries
+            if e.option.feasible and not e.option.is_reference and e.option.device != option.device
+        ),
+        None,
+    )
+    if device is not None and device.usd_per_hour is not None:
+        said.append(
+            f"The next device is {device.devices} x {device.device} for {device.usd_per_hour:.2f} USD/h."
+        )
+    return said
+
+
+def _nothing(question: Question, found: Found) -> str:
+    near = next(
+        (e.option for e in found.entries if e.option.outcome is not None and not e.option.is_reference), None
+    )
+    head = f"Nothing meets the objective ({objective_words(question.scenario.objective)})."
+    if near is None:
+        first = found.entries[0].option if found.entries else None
+        return head if first is None else f"{head} {first.key}: {first.reason}."
+    return (
+        f"{head} The nearest is {_described(near)} on {_machines(near)}: {near.reason}. "
+        f"Relax that limit, or allow other devices."
+    )
+
+
+def next_steps(question: Question, found: Found) -> tuple[str, ...]:
+    """What to do after reading."""
+    best = found.best
+    steps = []
+    if best is not None:
+        option = best.option
+        steps.append(
+            f"Look inside: advisor simulate SCENARIO --way {option.way} --device {option.device} "
+            f"--replicas {option.replicas} --requests requests.parquet"
+            if option.way != "merged"
+            else f"Look inside: advisor simulate SCENARIO --way merged --device {option.device}"
+        )
+        weak = [t for t in _weak_terms(found) if t]
+        if weak:
+            steps.append(f"Measure first what is only estimated: {', '.join(weak)}.")
+    steps.append("Put your own trace into the scenario (advisor trace describe FILE shows what it holds).")
+    steps.append(
+        "Put your own prices under prices.own: one chip differs by more than four times between sellers."
+    )
+    return tuple(steps)
+
+
+def _weak_terms(found: Found) -> list[str]:
+    from advisor.search.origins import terms_of
+
+    best = found.best
+    if best is None or best.sized is None:
+        return []
+    rows = terms_of(best.sized.plan.variant, best.sized.trial.outcome)
+    return [
+        f"{r.term} ({r.origin.value}, {r.share_of_busy_time:.0%} of the time)"
+        for r in rows
+        if r.origin.badness > 1 and r.share_of_busy_time >= 0.02
+    ]
