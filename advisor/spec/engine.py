@@ -69,6 +69,7 @@ class EngineCapability(Spec):
     quantisations: tuple[str, ...] = Field(
         description="Weight types that may be served, such as bfloat16, fp8."
     )
+    note: str = Field("", description="What was assumed, and what a user should know.")
     source: str = Field(min_length=1)
     date: str = Field(min_length=1)
 
