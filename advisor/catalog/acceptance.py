@@ -19,7 +19,7 @@ _BLIND: Final = ("ngram",)  # copies from the text itself, so that a fine-tune c
 
 
 class AcceptanceRow(Spec):
-    """Tokens a verify step at draft lengths 1 to 5 and 7, bonus token included. A row of acceptance.csv."""
+    """Tokens a verify step at draft lengths 1 to 5 and 7, bonus included. A row of acceptance.csv."""
 
     method: Method
     task: Task
@@ -36,10 +36,10 @@ class AcceptanceRow(Spec):
 
     @property
     def marginals(self) -> tuple[float, ...]:
-        """Increments of the tokens a step, a_γ = τ(γ) - τ(γ - 1): then 1 + Σ a_i is the published τ(γ).
+        """Increments of the tokens a step: a_γ = τ(γ) - τ(γ - 1): 1 + Σ a_i is the published τ(γ).
 
         Positions 6 and 7 share the step from 5 to 7. A walk with longer drafts starts at other places, so
-        the increments are not exactly P(at least i accepted); what they keep exact is the mean at each length.
+        the increments are not exactly P(at least i accepted); the mean at each length is kept exact.
         """
         tokens = (1.0, self.tokens_1, self.tokens_2, self.tokens_3, self.tokens_4, self.tokens_5)
         steps = [round(max(after - before, 0.0), 6) for before, after in pairwise(tokens)]

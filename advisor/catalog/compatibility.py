@@ -21,6 +21,7 @@ from advisor.spec.peft import Trait
 from advisor.spec.spec import Spec
 
 _VLLM_MAX_VOCABULARY: Final = 258_048  # package source of vllm 0.33.0
+_ENGINE_NAMES: Final = ("vllm", "sglang", "lorax", "tgi")  # written small, also at the start
 _WORDS: Final = ("engine", "model", "base", "rank", "dtype", "method", "note")  # that reasons may name
 
 Situation = Literal[
@@ -79,14 +80,18 @@ class Verdict:
 
     rule: str
     refuses: bool
-    reason: str
+    reason: str  # goes on in the middle of a sentence
     mend: str
     source: str
 
     @property
     def sentence(self) -> str:
         """Reason and mend in plain words."""
-        return f"{self.reason[0].upper()}{self.reason[1:]}." + (f" {self.mend}" if self.mend else "")
+        first = self.reason.split()[0]
+        opening = (
+            self.reason[:1].upper() if first.isalpha() and first not in _ENGINE_NAMES else self.reason[:1]
+        )
+        return f"{opening}{self.reason[1:]}." + (f" {self.mend}" if self.mend else "")
 
 
 def check(

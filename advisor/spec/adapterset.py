@@ -22,11 +22,11 @@ from advisor.spec.peft import PeftAdapter, Trait, adapter_from_folder
 
 @dataclass(frozen=True, slots=True)
 class AdapterSet:
-    """Every adapter that is deployed. Columns have one entry an adapter, in the order of popularity if known."""
+    """Every adapter that is deployed. Columns have one entry an adapter, popular ones first if known."""
 
     names: tuple[str, ...]
     ranks: tuple[int, ...]
-    shares: tuple[float, ...] | None  # of the requests to adapters, summing to 1; None: the trace says
+    shares: tuple[float, ...] | None  # of the requests to adapters, summing to 1; None: in the trace
     base_share: float = 0.0  # of all requests, to the plain base model
     target_modules: tuple[str, ...] = ALL_LINEAR  # union over the adapters
     traits: frozenset[Trait] = frozenset()  # union over the adapters

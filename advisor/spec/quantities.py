@@ -69,7 +69,7 @@ def size_text(size_bytes: float) -> str:
 
 
 def _text(value: float, ladder: tuple[tuple[str, float, int], ...], base: str) -> str:
-    """Take the first unit that says the value, at least 1 of it, in few decimals and without loss; else the base."""
+    """Take the first unit that says the value in few decimals and without loss; else the base unit."""
     for unit, factor, decimals in ladder:
         scaled = round(value / factor, decimals)
         if abs(scaled) >= 1 and scaled * factor == value:

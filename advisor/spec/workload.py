@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -37,7 +38,7 @@ class OnOffArrivals(Spec):
 
 
 class DiurnalArrivals(Spec):
-    """Poisson with a daily (or any) cosine: rate(t) = mean · (1 + amplitude · cos(2π (t - peak_at) / period))."""
+    """Poisson with a cosine: rate(t) = mean_rate · (1 + amplitude · cos(2π (t - peak_at) / period))."""
 
     kind: Literal["diurnal"]
     mean_rate: Rate = Field(description="Mean requests per second.")
@@ -57,15 +58,15 @@ class FixedLength(Spec):
     """Every request has this length."""
 
     kind: Literal["fixed"]
-    tokens: int = Field(ge=1, le=10_000_000)
+    tokens: int = Field(ge=1, le=10_000_000, description="Tokens of every request.")
 
 
 class UniformLength(Spec):
     """Whole numbers from low to high, both included."""
 
     kind: Literal["uniform"]
-    low: int = Field(ge=1, le=10_000_000)
-    high: int = Field(ge=1, le=10_000_000)
+    low: int = Field(ge=1, le=10_000_000, description="Fewest tokens.")
+    high: int = Field(ge=1, le=10_000_000, description="Most tokens.")
 
     @model_validator(mode="after")
     def _ordered(self) -> UniformLength:
@@ -78,9 +79,9 @@ class LognormalLength(Spec):
     """Lognormal with the given median and p95, cut to [1, maximum]."""
 
     kind: Literal["lognormal"]
-    median: Positive
-    p95: Positive
-    maximum: int = Field(131_072, ge=1, le=10_000_000)
+    median: Positive = Field(description="Tokens that half of the requests stay below.")
+    p95: Positive = Field(description="Tokens that 95 % of the requests stay below.")
+    maximum: int = Field(131_072, ge=1, le=10_000_000, description="Longer draws are cut to this.")
 
     @model_validator(mode="after")
     def _ordered(self) -> LognormalLength:
@@ -93,17 +94,17 @@ class QuantileLength(Spec):
     """Inverse distribution function by linear interpolation between quantiles (0 and 1 included)."""
 
     kind: Literal["quantiles"]
-    probabilities: tuple[float, ...]
-    tokens: tuple[Annotated[float, Field(ge=0)], ...]
+    probabilities: tuple[float, ...] = Field(description="Rising from 0 to 1, such as [0, 0.5, 0.95, 1].")
+    tokens: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        description="The quantile at each of the probabilities."
+    )
 
     @model_validator(mode="after")
     def _table(self) -> QuantileLength:
         p, t = self.probabilities, self.tokens
         if len(p) != len(t) or len(p) < 2 or p[0] != 0.0 or p[-1] != 1.0:
             raise ValueError("probabilities start at 0, end at 1 and match tokens one to one")
-        if any(b <= a for a, b in zip(p, p[1:], strict=False)) or any(
-            b < a for a, b in zip(t, t[1:], strict=False)
-        ):
+        if any(b <= a for a, b in pairwise(p)) or any(b < a for a, b in pairwise(t)):
             raise ValueError("probabilities must rise and tokens must not fall")
         return self
 
@@ -114,7 +115,7 @@ Length = Annotated[
 
 
 class SharedPrefix(Spec):
-    """A prompt prefix (system prompt) that all requests of one adapter share; counted within the prompt length."""
+    """A prompt prefix (system prompt) that requests of one adapter share; part of the prompt length."""
 
     tokens: int = Field(ge=1, le=1_000_000, description="Length of the shared prefix in tokens.")
     groups_per_adapter: int = Field(
@@ -128,7 +129,9 @@ class TraceFile(Spec):
 
     kind: Literal["trace"]
     path: str = Field(min_length=1, description="CSV, JSONL or Parquet; relative to the scenario file.")
-    format: Literal["auto", "azure", "mooncake", "burstgpt", "vidur", "splitwise", "plain"] = "auto"
+    format: Literal["auto", "azure", "mooncake", "burstgpt", "vidur", "splitwise", "plain"] = Field(
+        "auto", description="Layout of the file; auto recognises it by its columns."
+    )
     columns: dict[str, str] = Field(
         default_factory=dict, description="Our column name to the file's, such as {adapter: selected_model}."
     )
@@ -141,10 +144,10 @@ class Generator(Spec):
     """One arrival process for all; lengths and adapters drawn independently of it."""
 
     kind: Literal["generator"]
-    arrivals: Arrivals
-    prompt_tokens: Length
-    output_tokens: Length
-    shared_prefix: SharedPrefix | None = None
+    arrivals: Arrivals = Field(description="When requests come.")
+    prompt_tokens: Length = Field(description="Lengths of the prompts, shared prefix included.")
+    output_tokens: Length = Field(description="Lengths of the answers.")
+    shared_prefix: SharedPrefix | None = Field(None, description="A system prompt that requests share.")
     duration: Duration = Field(description="How much time to draw.")
 
 
@@ -152,17 +155,17 @@ class AdapterStream(Spec):
     """One adapter with its own arrivals and lengths."""
 
     adapter: str = Field(min_length=1, description="Name of the adapter; 'base' for the plain base model.")
-    arrivals: Arrivals
-    prompt_tokens: Length
-    output_tokens: Length
-    shared_prefix: SharedPrefix | None = None
+    arrivals: Arrivals = Field(description="When requests come.")
+    prompt_tokens: Length = Field(description="Lengths of the prompts, shared prefix included.")
+    output_tokens: Length = Field(description="Lengths of the answers.")
+    shared_prefix: SharedPrefix | None = Field(None, description="A system prompt that requests share.")
 
 
 class Streams(Spec):
     """One process per adapter."""
 
     kind: Literal["streams"]
-    streams: tuple[AdapterStream, ...] = Field(min_length=1)
+    streams: tuple[AdapterStream, ...] = Field(min_length=1, description="One entry an adapter.")
     duration: Duration = Field(description="How much time to draw.")
 
 
