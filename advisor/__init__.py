@@ -6,7 +6,15 @@ The names below are loaded when first used, so that `import advisor` and the com
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from advisor.api import explain as explain
+    from advisor.api import recommend as recommend
+    from advisor.api import simulate as simulate
+    from advisor.profile import load_profile as load_profile
+    from advisor.spec.scenario import load_scenario as load_scenario
+    from advisor.trace import load_trace as load_trace
 
 __version__ = "0.1.0"
 
@@ -20,9 +28,8 @@ _EXPORTS: Final = {
 }
 """Public name -> the module that defines it.
 
-A new name goes here, into `__all__` and, once its module exists, into an `if TYPE_CHECKING:` block as
-`from advisor.api import recommend as recommend`, which gives type checkers its signature. No module of
-this package may have the name of an export: importing it would put the module in the export's place.
+A new name goes here, into `__all__` and into the imports for type checkers above. No module of this package
+may have the name of an export: importing it would put the module in the export's place.
 """
 
 __all__ = ["__version__", "explain", "load_profile", "load_scenario", "load_trace", "recommend", "simulate"]

@@ -30,7 +30,9 @@ def _without_data() -> str:
 
 
 def _without_browser() -> str:
-    return "" if shutil.which("chromium") else "no chromium on PATH; install the package chromium"
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = any(shutil.which(name) for name in names)
+    return "" if found else "no chromium on PATH; install the package chromium"
 
 
 def _without_gpu() -> str:

@@ -170,6 +170,7 @@ ONE_SENTENCE = {
         {"adapters": [{"kind": "bulk", "share": math.nan}]},
         "adapters[0].share is nan; allowed: a finite number.",
     ),
+    "nan where null may stand": ({"one": math.nan}, "one is nan; allowed: a finite number."),
     "infinity": ({"slo": {"p50": -math.inf}}, "slo.p50 is -inf; allowed: a finite number."),
     "huge": (
         {"weights": {"a": 10**5000}},
