@@ -183,6 +183,9 @@ class FittedWorkload(Spec):
     tenants: str | None = Field(
         None, description="A fitted tenant mix (data/workloads) whose clients become the adapters."
     )
+    tenant_lengths: bool = Field(
+        False, description="True: each adapter has its client's lengths, where the mix knows them, not the workload's."
+    )
 
 
 Workload = Annotated[TraceFile | Generator | Streams | FittedWorkload, Field(discriminator="kind")]

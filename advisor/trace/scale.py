@@ -15,7 +15,7 @@ from advisor.errors import InputError
 from advisor.trace.draw import checked_count
 from advisor.trace.lengths import whole
 from advisor.trace.prefixes import select
-from advisor.trace.trace import Floats, Ints, Prefixes, Trace
+from advisor.trace.trace import Ints, Prefixes, Trace
 
 
 def take(trace: Trace, index: Ints) -> Trace:
@@ -107,7 +107,7 @@ def _copies(prefixes: Prefixes, times: int) -> Prefixes:
 
 
 def _multiplied(tokens: Ints, factor: float) -> Ints:
-    scaled: Floats = tokens * factor
+    scaled = np.asarray(tokens * factor, dtype=float)
     if len(scaled) and scaled.max() > 10_000_000:  # noqa: PLR2004 - as rows.MAX_TOKENS
         raise InputError(f"lengths reach {scaled.max():,.0f} tokens; allowed: at most 10,000,000. Lower the factor.")
     return whole(scaled) if factor != 1.0 else tokens
