@@ -12,6 +12,7 @@ from advisor.tables.table import Table
 _GAP: Final = 2  # blanks between columns
 _MARKS: Final = {"recommended": "→", "reference": "·", "total": " ", "bad": "!", "": " "}
 _MIN_WIDTH: Final = 40
+_CUT_WIDTH: Final = 20  # a text that may be cut keeps at least this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def table(content: Table, style: Style) -> str:
     fitted, dropped = _fit(content, style.width)
     cells = [[clean(cell) for cell in row] for row in fitted.written()]
     widths = _widths(fitted, cells)
+    _cut(fitted, cells, widths, style.width)
     lines = _headings(fitted, widths, style)
     for index, row in enumerate(cells):
         mark = fitted.mark(index)
@@ -87,13 +89,29 @@ def _fit(content: Table, width: int) -> tuple[Table, list[str]]:
     dropped: list[str] = []
     while True:
         fitted = content.columns_of(keep)
-        needed = 2 + sum(_widths(fitted, fitted.written())) + _GAP * (len(keep) - 1)
+        widths = _widths(fitted, fitted.written())
+        widths = [min(w, _CUT_WIDTH) if c.cut else w for w, c in zip(widths, fitted.columns, strict=True)]
+        needed = _needed(widths)
         optional = [i for i in keep if content.columns[i].weight]
         if needed <= width or not optional:
             return fitted, dropped
         least = min(optional, key=lambda i: content.columns[i].weight)
         keep.remove(least)
         dropped.append(" ".join(part for part in (content.columns[least].group, content.columns[least].title) if part))
+
+
+def _needed(widths: list[int]) -> int:
+    return 2 + sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _cut(content: Table, cells: list[list[str]], widths: list[int], room: int) -> None:
+    """Shorten the columns that may be cut until the table fits, in place."""
+    for index, column in enumerate(content.columns):
+        if column.cut and _needed(widths) > room:
+            widths[index] = max(_CUT_WIDTH, widths[index] - (_needed(widths) - room))
+            for row in cells:
+                if len(row[index]) > widths[index]:
+                    row[index] = row[index][: widths[index] - 1] + "…"
 
 
 def _titles(content: Table) -> list[str]:

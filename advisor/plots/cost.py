@@ -132,7 +132,7 @@ def prices(rec: Recommendation, top: int = 12) -> alt.LayerChart:
         strokeDash=origin_dash("origin:N", "figures are"),
     )
     labels = base.mark_text(align="left", dx=5).encode(text="text:N")
-    return alt.layer(bars, labels).properties(width=theme.WIDTH - 130, height=alt.Step(24))
+    return alt.layer(bars, labels).properties(width=theme.WIDTH - 240, height=alt.Step(24))
 
 
 def origin_dash(field: str, title: str) -> alt.StrokeDash:
@@ -142,5 +142,8 @@ def origin_dash(field: str, title: str) -> alt.StrokeDash:
     domain = [origin.value for origin in Origin]
     styles = [theme.ORIGIN_DASHES[origin] for origin in Origin]
     return alt.StrokeDash(
-        field, title=title, scale=alt.Scale(domain=domain, range=styles), legend=alt.Legend(symbolType="stroke")
+        field, title=title, scale=alt.Scale(domain=domain, range=styles),
+        legend=alt.Legend(
+        symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, symbolSize=260, orient="bottom", columns=5,
+    )
     )

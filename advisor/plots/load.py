@@ -63,7 +63,7 @@ def slots(sweep: SlotSweep) -> alt.HConcatChart:
         for n, ttft, tpot, kv in zip(sweep.max_loras, sweep.ttft_p99_s, sweep.tpot_mean_s, sweep.kv_tokens, strict=True)
     ]
 
-    linear = (alt.Scale(zero=False, padding=10), alt.Axis(format=",~g", tickCount=5))
+    linear = (alt.Scale(zero=False, padding=10), alt.Axis(format=",.6~g", tickCount=5))
 
     def panel(field: str, title: str, scale: alt.Scale, axis: alt.Axis) -> alt.LayerChart:
         base = alt.Chart().encode(
@@ -136,10 +136,15 @@ def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot"
             strokeDash=origin_dash("origin:N", "figures are"),
         )
     )
-    shape = alt.Shape("mark:N", title="percentile", scale=alt.Scale(domain=["p50", "p90", "p95", "p99"], range=["circle", "square", "diamond", "triangle-right"]))
+    shape = alt.Shape(
+        "mark:N",
+        title="percentile",
+        scale=alt.Scale(domain=["p50", "p90", "p95", "p99"], range=["circle", "square", "diamond", "triangle-right"]),
+        legend=alt.Legend(orient="bottom"),
+    )
     dots = (
         alt.Chart(theme.values(marks))
         .mark_point(filled=True, size=60, color=theme.BLUE, opacity=1)
         .encode(y=alt.Y("who:N", sort=order), x=alt.X("ms:Q", scale=scale), shape=shape)
     )
-    return alt.layer(lines, dots).properties(width=theme.WIDTH - 160, height=alt.Step(24))
+    return alt.layer(lines, dots).properties(width=theme.WIDTH - 240, height=alt.Step(24))

@@ -60,7 +60,7 @@ def log_ticks(numbers: Iterable[float]) -> tuple[alt.Scale, alt.Axis]:
     ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5) if low <= digit * 10.0**power <= high]
     if len(ticks) > _MAX_TICKS:
         ticks = [tick for tick in ticks if math.isclose(math.log10(tick), round(math.log10(tick)))]
-    return alt.Scale(type="log", domain=[low, high], nice=False), alt.Axis(values=ticks, format=",~g")
+    return alt.Scale(type="log", domain=[low, high], nice=False), alt.Axis(values=ticks, format=",.6~g")
 
 
 def _config(ink: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _headline(rec: Recommendation) -> str:
     best = ranking.recommended(rec)
     if best is None:
         return "Nothing meets the objective"
-    price = f" at ${units.usd(best.usd_per_hour)} an hour" if best.usd_per_hour is not None else ""
+    price = f" at ${units.usd(best.usd_per_hour)}/h" if best.usd_per_hour is not None else ""
     return f"Serve it {_way(best)} on {ranking.hardware(best)}{price}"
 
 
@@ -104,7 +104,8 @@ def _section(section: Section, rec: Recommendation) -> str:
         rest = _bullets(section) + "".join(map(_table, section.tables if not ranking.recommended(rec) else ()))
         return f'<section id="answer">{_tiles(rec)}{lead}{rest}</section>'
     inner = "".join(f"<p>{escape(words)}</p>" for words in section.words) + _bullets(section)
-    inner += _figures(section.figures) + "".join(map(_table, section.tables))
+    tables, figures = "".join(map(_table, section.tables)), _figures(section.figures)
+    inner += tables + figures if section.key == "ranking" else figures + tables
     if section.detail:
         return _details(section.key, section.title, inner)
     return f'<section id="{section.key}"><h2>{escape(section.title)}</h2>{inner}</section>'

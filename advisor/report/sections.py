@@ -79,10 +79,16 @@ def _answer(rec: Recommendation, best: Option | None) -> Section:
 
 
 def _ranking(rec: Recommendation) -> Section | None:
-    from advisor.plots import cost
+    from advisor.plots import cost, load
 
     table = ranking.ranking(rec)
     figures = [
+        Figure("prices", "What each costs. The outline says how sure its latency is.", lambda: cost.prices(rec)),
+        Figure(
+            "spread", "Time to first token, p50 to p99.", lambda: load.ranges(_named(rec), "ttft")
+        ),
+    ] if table.rows else []
+    figures += [
         Figure(
             f"cost-{metric}",
             f"Cost against {metric.upper()}. Filled: meets the objective; hollow: does not. The green line joins the "
@@ -96,6 +102,14 @@ def _ranking(rec: Recommendation) -> Section | None:
         return None
     words = () if table.rows else ("No option meets the objective; the charts show how near they come.",)
     return Section("ranking", "The ways to serve, ranked", words, (), tuple(figures), (table,) if table.rows else ())
+
+
+def _named(rec: Recommendation) -> list[tuple[str, Option]]:
+    feasible = [option for option in rec.options if option.feasible]
+    return [(f"{ranking.serving(o)} · {ranking.hardware(o)}", o) for o in feasible[:_BARS]]
+
+
+_BARS: Final = 12
 
 
 def _refused(rec: Recommendation) -> Section | None:

@@ -209,7 +209,7 @@ def settings(option: Option) -> Table:
         rows += [("speculation", f"{_DRAFTS[spec.method]}, {spec.draft_length} tokens, {spec.model or 'no model'}")]
         rows += [("tokens a verify step", f"{spec.adapter_tokens_per_step:.2f} ({spec.origin.value}; base {spec.base_tokens_per_step:.2f})")]
     rows += [("router", option.router), ("replicas", f"{option.replicas} ({option.devices} devices)")]
-    return Table("settings", "How to run it.", (Column("setting"), Column("value")), tuple(rows))
+    return Table("settings", "The engine's settings by vLLM's names, and how many of it.", (Column("setting"), Column("value")), tuple(rows))
 
 
 def outcome(out: Outcome) -> Table:

@@ -181,7 +181,7 @@ def terms(origins: tuple[TermOrigin, ...]) -> Table:
             Column("figure is"),
             Column("from", "number", "interval", unit="×"),
             Column("to", "number", "interval", unit="×"),
-            Column("source"),
+            Column("source", weight=1, cut=True),
         ),
         tuple((cause_word(t.term), t.share_of_busy_time, t.origin.value, *t.interval, t.source) for t in ordered),
     )

@@ -39,6 +39,7 @@ class Column:
         group: a heading above several columns, such as TTFT over p50, p95 and p99.
         unit: shown in the heading; the kind's unit if empty.
         weight: what a narrow face leaves out first (lowest); 0 is never left out.
+        cut: a narrow face may show the beginning of the text alone.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Column:
     group: str = ""
     unit: str = ""
     weight: int = 0
+    cut: bool = False
 
     @property
     def shown_unit(self) -> str:

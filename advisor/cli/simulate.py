@@ -1,0 +1,64 @@
+"""`advisor simulate`: one deployment of the user's own choice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli import options, terminal
+
+
+@click.command(
+    epilog=options.example(
+        "advisor simulate mine.yaml --way multi-lora --device H100-80-SXM --replicas 2 --max-loras 16",
+        "Exit codes: 0 simulated, whether the objective holds or not; 2 input to mend; 3 it cannot run (memory, "
+        "compatibility); 130 interrupted.",
+    )
+)
+@click.argument("scenario")
+@options.choice
+@click.option("--requests", "requests_path", metavar="FILE", help="Also write every request, one row each: .parquet.")
+@options.inputs
+@options.face
+def simulate(scenario: str, requests_path: str | None, as_json: bool, quiet: bool, no_color: bool, **given: Any) -> int:
+    """Simulate one deployment of SCENARIO (a YAML file, or - for stdin) on its whole traffic."""
+    from advisor.errors import InputError
+
+    if requests_path is not None and Path(requests_path).suffix != ".parquet":
+        raise InputError(f"{requests_path}: is no Parquet file name; allowed: a name that ends in .parquet.")
+    question, profiles, folder = options.read_inputs(scenario, *_inputs(given))
+    choice = options.read_choice(given)
+
+    from advisor.api import simulate as simulated
+
+    done = simulated(question, choice, profiles, folder=folder)
+    if requests_path is not None:
+        terminal.tell(f"wrote {_write(done.requests_table(), requests_path)} requests to {requests_path}", quiet)
+    if as_json:
+        terminal.say(json.dumps({"schema_version": 1, "option": done.option.model_dump(mode="json")}, indent=2))
+    else:
+        from advisor.report.plain import option
+
+        terminal.say(option(done.option, terminal.style(no_color)))
+    return 0
+
+
+def _inputs(given: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return given.pop("seed"), given.pop("profiles_folder"), given.pop("catalog_path")
+
+
+def _write(table: Any, path: str) -> str:
+    """Write an Arrow table as Parquet, whole or not at all; returns the number of rows, written."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    from advisor.files import write_bytes
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_bytes(path, buffer.getvalue())
+    return f"{table.num_rows:,}"
