@@ -89,10 +89,11 @@ class DecodeAttention(Provenance):
 class LoraTerm(Provenance):
     """Seconds that unmerged adapters add to a step that holds at least one adapter token.
 
-    fixed_s + max_loras·(per_slot_s + per_slot_token_s·T)
+    fixed_s + max_loras·(per_slot_s + per_slot_token_s·T + per_slot_prompt_token_s·P)
             + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s)
             + T·per_token_s + T·r·per_token_rank_s
-      T  new tokens of the step (all of them: padding rows run too)   A  distinct adapters in the step
+      T  new tokens of the step (all of them: padding rows run too)   P  those of prompt chunks
+      A  distinct adapters in the step
       r  padded rank, max_lora_rank     weight_bytes(r)  bytes of one adapter at that rank
     `base_step_s` is what a LoRA-enabled engine adds to a step without adapter tokens.
     Source: design.md section 3.
@@ -101,6 +102,7 @@ class LoraTerm(Provenance):
     fixed_s: NonNegative = 0.0
     per_slot_s: NonNegative = 0.0
     per_slot_token_s: NonNegative = 0.0
+    per_slot_prompt_token_s: NonNegative = 0.0
     per_adapter_s: NonNegative = 0.0
     per_weight_byte_s: NonNegative = 0.0
     per_token_s: NonNegative = 0.0

@@ -73,7 +73,7 @@ class ProfileClock:
             (self._dense_graph if graph else self._dense)[tokens],
             attention,
             self._head[outputs],
-            self._lora.seconds(tokens, adapters),
+            self._lora.seconds(tokens, adapters, sum(new for new, _ in chunks)),
             self._draft_s(decodes, gamma, context),
             (self._reduce_graph if graph else self._reduce)[tokens],
         )

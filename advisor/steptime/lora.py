@@ -13,21 +13,24 @@ _PACKED = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj")
 
 @dataclass(frozen=True, slots=True)
 class LoraCost:
-    """t_lora(T, A) = constant_s + A · per_adapter_s + T · per_token_s for a step with adapter tokens.
+    """t_lora = constant_s + A · per_adapter_s + T · per_token_s + P · per_prompt_token_s with adapter tokens.
 
-    T  new tokens of the step; A  distinct adapters in it. `base_step_s` for a step without any.
+    T  new tokens of the step; P  those of prompt chunks; A  distinct adapters in it. `base_step_s` for a
+    step without any.
     """
 
     constant_s: float
     per_adapter_s: float
     per_token_s: float
     base_step_s: float
+    per_prompt_token_s: float = 0.0
 
-    def seconds(self, tokens: int, adapters: int) -> float:
+    def seconds(self, tokens: int, adapters: int, prompt_tokens: int = 0) -> float:
         """Seconds that the adapters add to one step."""
         if not adapters:
             return self.base_step_s
-        return self.constant_s + adapters * self.per_adapter_s + tokens * self.per_token_s
+        seconds = self.constant_s + adapters * self.per_adapter_s + tokens * self.per_token_s
+        return seconds + prompt_tokens * self.per_prompt_token_s
 
 
 NO_LORA = LoraCost(0.0, 0.0, 0.0, 0.0)
@@ -42,6 +45,7 @@ def lora_cost(
     A term   = share·per_adapter + weight_bytes(r)·per_weight_byte
     T term   = share·(slots·per_slot_token + per_token) + elements·r·per_token_rank
                elements: wrapped d_in + d_out of all
+    P term   = share·slots·per_slot_prompt_token
     Source: design.md section 3. The term's coefficients hold for all linear modules wrapped.
     """
     wrapped = set(modules)
@@ -54,4 +58,5 @@ def lora_cost(
         per_token_s=share * (max_loras * term.per_slot_token_s + term.per_token_s)
         + elements * max_rank * term.per_token_rank_s,
         base_step_s=term.base_step_s,
+        per_prompt_token_s=share * max_loras * term.per_slot_prompt_token_s,
     )

@@ -134,6 +134,7 @@ def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str):  # type: 
             "fixed_s": term.fixed_s * layers,
             "per_slot_s": term.per_slot_s * layers,
             "per_slot_token_s": term.per_slot_token_s * layers,
+            "per_slot_prompt_token_s": term.per_slot_prompt_token_s * layers,
             "per_adapter_s": term.per_adapter_s * layers,
             "per_token_s": term.per_token_s * elements,
             "per_token_rank_s": term.per_token_rank_s * elements,
