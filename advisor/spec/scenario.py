@@ -101,7 +101,15 @@ def load_scenario(path: str | Path) -> Scenario:
     Raises:
         InputError: with every problem of the file, each with its line.
     """
-    text, source = read_source(path)
+    return scenario_from_text(*read_source(path))
+
+
+def scenario_from_text(text: str, source: str) -> Scenario:
+    """Read a scenario from YAML text, such as an editor's; `source` names it in messages.
+
+    Raises:
+        InputError: with every problem of the text, each with its line.
+    """
     raw = parse_mapping(text, source)
     try:
         return scenario_from_mapping(raw, source)
