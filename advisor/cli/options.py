@@ -102,10 +102,7 @@ def read_inputs(
     """
     from advisor.spec.scenario import load_scenario
 
-    if catalog_path is not None:
-        from advisor.catalog.tables import use_catalog
-
-        use_catalog(catalog_path)
+    take_catalog(catalog_path)
     scenario = load_scenario(path)
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
@@ -113,8 +110,35 @@ def read_inputs(
     return scenario, profiles, Path() if path == "-" else Path(path).parent
 
 
-def read_profiles(folder: str) -> list[Profile]:
-    """Every profile of a folder.
+def take_catalog(catalog_path: str | None) -> None:
+    """Take the user's catalog rows, if any are given.
+
+    Raises:
+        InputError: no such file, or not a catalog.
+    """
+    if catalog_path is not None:
+        from advisor.catalog.tables import use_catalog
+
+        use_catalog(catalog_path)
+
+
+def profiles_place(folder: str | None) -> Path:
+    """The folder of profiles: the given one, or the shipped one.
+
+    Raises:
+        InputError: the given one is no folder.
+    """
+    from advisor.datafiles import data_dir
+    from advisor.errors import InputError
+
+    place = data_dir() / "profiles" if folder is None else Path(folder)
+    if not place.is_dir():
+        raise InputError(f"{place}: no such folder; allowed: a folder of profiles. Check --profiles.")
+    return place
+
+
+def read_profiles(folder: str | None) -> list[Profile]:
+    """Every profile of a folder; None: the shipped ones.
 
     Raises:
         InputError: no such folder, none in it, or one with a fault.
@@ -122,10 +146,8 @@ def read_profiles(folder: str) -> list[Profile]:
     from advisor.errors import InputError
     from advisor.profile import load_profile
 
-    place = Path(folder)
-    if not place.is_dir():
-        raise InputError(f"{folder}: no such folder; allowed: a folder of profiles. Check --profiles.")
+    place = profiles_place(folder)
     files = sorted(place.glob("*.json"))
     if not files:
-        raise InputError(f"{folder}: holds no profile; allowed: files that end in .json. Check --profiles.")
+        raise InputError(f"{place}: holds no profile; allowed: files that end in .json. Check --profiles.")
     return [load_profile(file) for file in files]

@@ -6,7 +6,8 @@ from typing import Final
 
 from advisor.recommendation import Explanation, Option, Recommendation
 from advisor.report.sections import Section, sections
-from advisor.tables import ranking, reasons, units
+from advisor.profile import Profile
+from advisor.tables import known, ranking, reasons, units
 from advisor.tables.table import Table
 from advisor.text import Style, heading, paragraph, table
 
@@ -100,3 +101,19 @@ def explanation(why: Explanation, style: Style) -> str:
     parts = [heading(f"Why {why.option} differs from its base", style), table(reasons.differences(why), style)]
     parts += [paragraph(why.text, style), paragraph(queue, style), table(reasons.causes(why.base, why.deployment), style)]
     return "\n\n".join(parts)
+
+
+def profile(one: Profile, style: Style) -> str:
+    """A device profile as text: where each term comes from, and how the sum was checked."""
+    parts = [heading(f"{one.name}: {one.device.name}, {one.engine} {one.engine_version}", style)]
+    parts.append(paragraph(f"{one.method}, {one.created.date().isoformat()}, by {one.producer}.", style))
+    parts.append(table(known.profile_terms(one), style))
+    if one.residual is not None:
+        r = one.residual
+        checked = (
+            f"Held against {r.points:,} end-to-end points: median error {r.median_relative:+.1%}, 90 % of them within "
+            f"{r.p90_absolute_relative:.1%} ({r.source})."
+        )
+        parts.append(paragraph(checked, style))
+    parts += [paragraph(f"- {note}", style) for note in one.notes]
+    return "\n".join(parts)

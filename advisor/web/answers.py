@@ -1,0 +1,44 @@
+"""Answers by scenario: computed once, kept while there is room."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from advisor.recommendation import Recommendation
+    from advisor.web.question import Question
+
+KEPT: Final = 32
+
+
+class Answers:
+    """The latest answers of all visitors, least recently used dropped first."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._found: OrderedDict[str, Recommendation] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, question: Question, compute: Callable[[], Recommendation]) -> Recommendation:
+        """The answer to a question, computed if it is not there. An error is raised and not kept."""
+        key = key_of(question)
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                return self._found[key]
+        answer = compute()
+        with self._lock:
+            self._found[key] = answer
+            while len(self._found) > self._kept:
+                self._found.popitem(last=False)
+        return answer
+
+
+def key_of(question: Question) -> str:
+    """Hash of the scenario as read, so that comments and order do not matter; and of its folder."""
+    text = f"{question.folder}\n{question.scenario.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,72 @@
+"""Where a scenario comes from: an example, an upload, the page's address; edited by hand, sent on by address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from advisor.errors import InputError
+from advisor.web import address, show
+from advisor.web.question import Question, read_question, workspace
+
+
+def form() -> str:
+    """Show the inputs and return the scenario's text."""
+    examples = _examples()
+    if "text" not in st.session_state:
+        _from_address(examples)
+    left, right = st.columns(2)
+    left.selectbox("Start from an example", list(examples), key="example", on_change=_load)
+    right.file_uploader("or upload a scenario", type=["yaml", "yml"], key="upload", on_change=_upload)
+    with st.expander("The scenario: edit it here"):
+        text: str = st.text_area("YAML", key="text", height=460, label_visibility="collapsed")
+    return text
+
+
+def read(text: str) -> Question | None:
+    """The question, or None after its faults were shown."""
+    try:
+        return read_question(text, workspace())
+    except InputError as error:
+        for sentence in error.sentences:
+            st.error(show.plain(sentence))
+    return None
+
+
+def share(text: str) -> None:
+    """Put the scenario into the page's address, so that a colleague sees the same."""
+    name = st.session_state["example"]
+    if text == _examples()[name].read_text(encoding="utf-8"):
+        st.query_params.from_dict({"example": name})
+    else:
+        code = address.packed(text)
+        st.query_params.from_dict({"s": code} if code else {})
+
+
+def _examples() -> dict[str, Path]:
+    from advisor.datafiles import data_dir
+
+    return {path.stem: path for path in sorted((data_dir() / "scenarios").glob("*.yaml"))}
+
+
+def _from_address(examples: dict[str, Path]) -> None:
+    query = st.query_params
+    name = query.get("example", "platform-40-adapters")
+    st.session_state["example"] = name if name in examples else next(iter(examples))
+    _load()
+    if "s" in query:
+        try:
+            st.session_state["text"] = address.unpacked(query["s"])
+        except InputError as error:
+            st.error(show.plain(str(error)))
+
+
+def _load() -> None:
+    st.session_state["text"] = _examples()[st.session_state["example"]].read_text(encoding="utf-8")
+
+
+def _upload() -> None:
+    given = st.session_state["upload"]
+    if given is not None:
+        st.session_state["text"] = given.getvalue().decode("utf-8-sig", "replace")

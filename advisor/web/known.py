@@ -1,0 +1,21 @@
+"""The page with what is known beforehand: profiles and dated prices."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from advisor.catalog.hardware import devices
+from advisor.catalog.prices import device_prices
+from advisor.datafiles import data_dir
+from advisor.profile import load_profile
+from advisor.tables import known
+from advisor.web import show
+
+
+def page() -> None:
+    """Profiles and prices as tables."""
+    st.title("What is known")
+    st.subheader("Device profiles")
+    show.table(known.profiles([load_profile(path) for path in sorted((data_dir() / "profiles").glob("*.json"))]))
+    st.subheader("Prices")
+    show.table(known.prices([price for device in devices() for price in device_prices(device)]))

@@ -1,0 +1,95 @@
+"""A scenario that came from a browser: read from text, and kept from reading files that are not the operator's to show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from advisor.errors import InputError
+from advisor.problem import Problem
+from advisor.spec.adapter import AdapterFolders
+from advisor.spec.scenario import Scenario, scenario_from_text
+from advisor.spec.workload import FittedWorkload, TraceFile
+
+VARIABLE: Final = "LORA_ADVISOR_WORKSPACE"
+SOURCE: Final = "scenario"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A scenario that may be answered, and the folder where its relative paths start."""
+
+    scenario: Scenario
+    folder: Path
+
+
+def workspace() -> Path | None:
+    """The folder that the operator opened to scenarios from the browser; None: no file may be named."""
+    given = os.environ.get(VARIABLE)
+    return Path(given).resolve() if given else None
+
+
+def read_question(text: str, opened: Path | None) -> Question:
+    """Read a scenario from the text of a form or an upload.
+
+    Args:
+        text: YAML.
+        opened: the operator's folder; None: no file may be named.
+
+    Raises:
+        InputError: every fault with its line; or a path outside the operator's folder.
+    """
+    scenario = scenario_from_text(text, SOURCE)
+    folder = opened if opened is not None else _nothing_here()
+    problems = [p for p in (_outside(field, path, folder, opened) for field, path in _paths(scenario)) if p is not None]
+    if problems:
+        raise InputError(problems)
+    return Question(scenario, folder)
+
+
+def _nothing_here() -> Path:
+    """A folder for relative paths that holds nothing but what is shipped."""
+    from advisor.datafiles import data_dir
+
+    return data_dir() / "scenarios"
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What a scenario names: a file or folder for certain, or a name that may turn out to be one."""
+
+    text: str
+    is_file: bool
+
+
+def _paths(scenario: Scenario) -> Iterator[tuple[str, _Named]]:
+    yield "model", _Named(scenario.model, scenario.model.endswith(".json"))
+    work = scenario.workload
+    if isinstance(work, TraceFile):
+        yield "workload.path", _Named(work.path, True)
+    if isinstance(work, FittedWorkload):
+        for field, name in (("workload.name", work.name), ("workload.tenants", work.tenants)):
+            if name is not None:
+                yield field, _Named(name, name.endswith(".json"))
+    if isinstance(scenario.adapters, AdapterFolders):
+        for index, path in enumerate(scenario.adapters.paths):
+            yield f"adapters.paths[{index}]", _Named(path, True)
+
+
+def _outside(field: str, named: _Named, folder: Path, opened: Path | None) -> Problem | None:
+    """What is wrong with a path of the browser's scenario; None if nothing is."""
+    if opened is not None:
+        allowed = "a path inside the folder that this app was started with"
+    else:
+        allowed = "a name of the catalog; this app was started without a folder of files"
+    try:
+        inside = (folder / Path(named.text).expanduser()).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user's home, a NUL in the name
+        inside = False
+    if inside and (opened is not None or not named.is_file):
+        return None
+    mend = "Start the app with --workspace DIR, or use the command line for files of your own."
+    return Problem(source=SOURCE, field=field, value=named.text, allowed=allowed, mend=mend)

@@ -1,0 +1,5 @@
+"""What `advisor app` gives to streamlit."""
+
+from advisor.web import main
+
+main()

@@ -1,0 +1,83 @@
+"""Sections of the report as page elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from advisor.report.sections import Figure, Section
+from advisor.tables import ranking, units
+from advisor.tables.table import Table, escape
+
+if TYPE_CHECKING:
+    from advisor.recommendation import Recommendation
+
+
+def plain(text: str) -> str:
+    """A text that Streamlit's Markdown shows as it is."""
+    return escape(text).replace("$", "\\$").replace(":", "\\:").replace("~", "\\~")
+
+
+def headline(rec: Recommendation) -> None:
+    """The figures that decide, side by side."""
+    best = ranking.recommended(rec)
+    if best is None:
+        st.warning(plain("Nothing meets the objective. " + rec.summary))
+        return
+    cells = [("way to serve", ranking.serving(best), ranking.hardware(best))]
+    if best.usd_per_hour is not None:
+        mtok = "" if best.usd_per_mtok is None else f"{units.usd(best.usd_per_mtok)} USD per million tokens"
+        cells.append(("cost, USD an hour", units.usd(best.usd_per_hour), mtok))
+    for check in best.checks:
+        verdict = "holds" if check.holds else "broken"
+        asked = f"{verdict}: asked {ranking.limit_value(check, check.limit)}"
+        cells.append((ranking.limit_name(check), ranking.limit_value(check, check.value), asked))
+    if best.headroom is not None:
+        cells.append(("headroom", units.times(best.headroom), "of the asked load"))
+    cells.append(("figures are", best.origin.value, "the least certain that matters"))
+    for place, (name, value, note) in zip(st.columns(len(cells)), cells, strict=True):
+        place.metric(name, value, border=True)
+        place.caption(plain(note))
+    st.markdown(f"#### {plain(rec.summary)}" if len(rec.summary) < 90 else plain(rec.summary))
+
+
+def section(one: Section) -> None:
+    """Words, figures and tables of one section."""
+    st.subheader(plain(one.title), anchor=one.key)
+    for words in one.words:
+        st.markdown(plain(words))
+    if one.bullets:
+        st.markdown("\n".join(f"- {plain(bullet)}" for bullet in one.bullets))
+    for pair in (one.figures[i : i + 2] for i in range(0, len(one.figures), 2)):
+        for place, figure in zip(st.columns(len(pair)) if len(pair) > 1 else [st.container()], pair, strict=True):
+            with place:
+                _figure(figure)
+    for content in one.tables:
+        table(content)
+
+
+def _figure(figure: Figure) -> None:
+    st.altair_chart(figure.draw(), width="content", theme="streamlit", alt=figure.caption, key=f"chart-{figure.name}")
+    st.caption(plain(figure.caption))
+
+
+def table(content: Table) -> None:
+    """A table that can be sorted; reasons of its rows below."""
+    import pandas as pd
+
+    heads = [column.heading for column in content.columns]
+    rows = [[_rounded(c.number(cell)) for c, cell in zip(content.columns, row, strict=True)] for row in content.rows]
+    marked = "recommended" in content.marks
+    if marked:
+        heads = ["", *heads]
+        rows = [["→" if content.mark(i) == "recommended" else "", *row] for i, row in enumerate(rows)]
+    st.dataframe(pd.DataFrame(rows, columns=heads), hide_index=True, width="content", key=f"table-{content.name}")
+    st.caption(plain(content.caption))
+    notes = [(row, note) for row, note in zip(content.written(), content.notes, strict=False) if note]
+    if notes:
+        st.markdown("\n".join(f"- **{plain(' on '.join(row[:2]))}**: {plain(note)}" for row, note in notes))
+
+
+def _rounded(cell: Any) -> Any:
+    return float(f"{cell:.3g}") if isinstance(cell, float) else cell
