@@ -13,12 +13,14 @@ from simpy.events import EventPriority
 from advisor.sim.alarm import ARRIVAL, LIFECYCLE, Alarm
 from advisor.sim.check import check_fleet
 from advisor.sim.draws import Draws
+from advisor.sim.drafting import DraftingReplica
 from advisor.sim.outcome import FRONTEND, Outcome
 from advisor.sim.plain import PlainReplica, PlainRun
 from advisor.sim.prefixes import prefix_tree
 from advisor.sim.result import SimResult
 from advisor.sim.router import Routing
 from advisor.sim.setup import FleetSetup
+from advisor.sim.skipping import SkippingReplica, SkippingRun
 from advisor.trace.trace import Trace
 
 Engine = Literal["skipping", "plain"]
@@ -62,14 +64,21 @@ def simulate_fleet(
     speculation = fleet.replica.speculation
     draws = Draws(speculation, seed) if speculation and speculation.draft_length else None
     tree = prefix_tree(trace, fleet.replica.limits.kv_block_tokens) if fleet.replica.limits.prefix_caching else None
-    run = PlainRun(trace, draws, wants_series=series)
-    replicas = [PlainReplica(env, index, fleet.replica, run, tree) for index in range(fleet.replicas)]
+    run: PlainRun | SkippingRun
+    replicas: list[PlainReplica] | list[SkippingReplica]
+    if engine == "plain":
+        run = PlainRun(trace, draws, wants_series=series)
+        replicas = [PlainReplica(env, index, fleet.replica, run, tree) for index in range(fleet.replicas)]
+    else:
+        run = SkippingRun(trace, fleet.replica, draws, wants_series=series)
+        kind = DraftingReplica if draws else SkippingReplica
+        replicas = [kind(env, index, fleet.replica, run, tree) for index in range(fleet.replicas)]
     dispatch = _Dispatch(env, fleet, trace, replicas)
     dispatch.begin()
     env.run(until=fleet.horizon_s)
     for replica in replicas:
         replica.stop()
-    outcome = run.finish()
+    outcome = run.finish_run()
     if series:
         outcome.series = [replica.series.columns() for replica in replicas]
     return _result(fleet, trace, outcome, dispatch.notes())

@@ -270,7 +270,7 @@ class PlainRun:
         if since is not None:
             self.causes(request)[PREEMPTED] += now - since
 
-    def finish(self) -> Outcome:
+    def finish_run(self) -> Outcome:
         """Columns from the objects."""
         for request in self._requests:
             self.outcome.cached_tokens[request.index] = max(0, request.cached_tokens)

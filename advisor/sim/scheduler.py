@@ -129,8 +129,8 @@ class Scheduler:
     def schedule(self) -> StepPlan:
         """Decide the next step. Changes running, waiting, KV and adapters at once."""
         plan = StepPlan()
-        self._continue_running(plan)
-        if not plan.preempted:
+        all_run = self._continue_running(plan)
+        if all_run and not plan.preempted:
             self._admit_waiting(plan)
         return plan
 
@@ -163,19 +163,20 @@ class Scheduler:
         self.waiting.clear()
         return orphans
 
-    def _continue_running(self, plan: StepPlan) -> None:
+    def _continue_running(self, plan: StepPlan) -> bool:
+        """Give the running requests their parts; False if the budget or the blocks ended before the list."""
         position = 0
         while position < len(self.running):
             request = self.running[position]
             tokens = self._tokens_for(request, self.limits.max_num_batched_tokens - plan.tokens)
             if tokens == 0:
-                break
+                return False
             moved = self._make_room(request, tokens, plan)
             if moved is None:
-                break
-            position -= moved
+                return False
             plan.add(self._share(request, tokens))
-            position += 1
+            position += 1 - moved
+        return True
 
     def _make_room(self, request: Request, tokens: int, plan: StepPlan) -> int | None:
         """Allocate, preempting others if need be.

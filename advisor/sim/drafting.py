@@ -1,0 +1,170 @@
+"""The skipping engine with speculative decoding: sequences advance by drawn numbers of tokens.
+
+What each decoding request will gain in each of its verify steps is known (`verify.py`), so the batch's
+gains are kept by step number: a request adds its own when it begins to decode, and takes the rest back
+when it is preempted. A span is a sum over this table instead of a closed form.
+"""
+
+from __future__ import annotations
+
+import math
+from heapq import heappush
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from advisor.sim.prefixes import PrefixTree
+from advisor.sim.setup import ReplicaSetup
+from advisor.sim.skipping import SkippingReplica, SkippingRun
+from advisor.sim.verify import BLOCKS, TOKENS, Future, Verify
+from advisor.sim.waiting import SHIFT
+from advisor.steptime.batch import DecodeLine
+
+_ROOM = 4096
+
+
+class DraftingReplica(SkippingReplica):
+    """One replica whose decoding requests take draft_length + 1 tokens a step and keep those accepted."""
+
+    def __init__(
+        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: SkippingRun, tree: PrefixTree | None
+    ) -> None:
+        super().__init__(env, index, setup, shared, tree)
+        assert setup.speculation is not None
+        assert shared.verify is not None
+        self.width = setup.speculation.draft_length + 1
+        self._verify: Verify = shared.verify
+
+    def start(self) -> None:
+        """Serve from now on, with empty caches."""
+        super().start()
+        self._gains = np.zeros(_ROOM, dtype=np.int64)  # of the batch, by step number - _gains_from
+        self._gains_from = 0
+        self._futures: dict[int, tuple[int, Future]] = {}  # request -> step before its first verify step, future
+        self._contexts = np.zeros(0, dtype=np.int64)  # before each step of the span
+        self._ends_s = np.zeros(0)  # of each step of the span, from its start
+
+    def _begin_decoding(self, number: int, request: int, emitted: int) -> None:
+        run = self._run
+        if emitted == 1:
+            future = self._verify.fresh(request)
+        else:
+            future = self._verify.later(request, emitted, int(run.outcome.verify_steps[request]))
+        self._futures[request] = self._n, future
+        self._add_gains(self._n + 1, future.gains)
+        self._decodes += 1
+        self._context += run.prompt[request] + emitted - 1
+        finish = run.finish[request] = self._n + len(future.gains)
+        heappush(self._finishing, (finish << SHIFT) + number)
+
+    def _stop_decoding(self, request: int) -> tuple[int, int]:
+        run = self._run
+        begin, future = self._futures.pop(request)
+        done = self._n - begin
+        run.outcome.verify_steps[request] = future.done + done
+        self._decodes -= 1
+        if done == len(future.gains):
+            emitted, blocks = run.output[request], future.last_blocks
+        else:
+            self._add_gains(self._n + 1, -future.gains[done:])
+            emitted = future.emitted + int((future.gains[:done] & TOKENS).sum())
+            blocks = self._blocks_now(request, emitted, done, future)
+        self._context -= run.prompt[request] + emitted - 1
+        return emitted, blocks
+
+    def _blocks_now(self, request: int, emitted: int, done: int, future: Future) -> int:
+        """KV blocks of a request after so many verify steps."""
+        context = self._run.prompt[request] + emitted - 1
+        if done:
+            context += self.width - int(future.gains[done - 1] & TOKENS)
+        return -(-context // self._limits.kv_block_tokens)
+
+    def _add_gains(self, step: int, gains: NDArray[np.int64]) -> None:
+        """Book gains from this step on."""
+        at = step - self._gains_from
+        if at + len(gains) > len(self._gains):
+            self._make_room(at, len(gains))
+            at = step - self._gains_from
+        self._gains[at : at + len(gains)] += gains
+
+    def _make_room(self, at: int, count: int) -> None:
+        """Forget past steps, and enlarge the table if that is not enough."""
+        past = max(0, self._n + 1 - self._gains_from)
+        ahead = self._gains[past:]
+        size = max(len(self._gains), 2 * (at - past + count))
+        self._gains = np.zeros(size, dtype=np.int64)
+        self._gains[: len(ahead)] = ahead
+        self._gains_from += past
+
+    def _blocks_due(self, step: int, steps: int) -> int:
+        at = step + 1 - self._gains_from
+        if steps == 1:
+            return int(self._gains[at]) >> BLOCKS
+        return int(self._gains[at : at + steps].sum()) >> BLOCKS
+
+    def _grow(self, steps: int) -> int:
+        at = self._n + 1 - self._gains_from
+        if steps == 1:
+            self._context += int(self._gains[at]) & TOKENS
+            return self._served_context
+        self._context += int(self._gains[at : at + steps].sum()) & TOKENS
+        self._kv.take(self._blocks_due(self._n + 1, steps - 1))
+        return int(self._contexts[:steps].sum())
+
+    def _steps_ahead(self, line: DecodeLine) -> int:
+        steps = (self._finishing[0] >> SHIFT) - self._n
+        coming_s = math.inf
+        if self._seen < len(self._inbox_s):
+            coming_s = self._inbox_s[self._seen]
+            if coming_s <= self._t:
+                return 1
+            steps = int(min(steps, (coming_s - self._t) / self._first_s + 2 + self._async))
+        if steps <= 1 or self._ready:
+            return 1
+        at = self._n + 1 - self._gains_from
+        gains = self._gains[at : at + steps]
+        tokens = (gains & TOKENS).cumsum()
+        contexts = np.empty(steps, dtype=np.int64)
+        contexts[0] = self._served_context
+        contexts[1:] = tokens[:-1] + self._served_context
+        if line.context_high < math.inf:
+            steps = min(steps, int(np.searchsorted(contexts, line.context_high)))
+        blocks = (gains[1:] >> BLOCKS).cumsum()
+        steps = min(steps, 1 + int(np.searchsorted(blocks, self._kv.free, side="right")))
+        self._contexts = contexts[:steps]
+        self._ends_s = (self._first_s + self._slope_s * (self._contexts - self._served_context)).cumsum()
+        if coming_s < self._t + self._span_s(steps):
+            steps = min(steps, self._steps_to(coming_s) + self._async)
+        return steps
+
+    def _span_s(self, steps: int) -> float:
+        return self._first_s if steps == 1 else float(self._ends_s[steps - 1])
+
+    def _steps_to(self, time_s: float) -> int:
+        if self._t + self._first_s >= time_s:
+            return 1
+        steps = min(len(self._ends_s), 1 + int(np.searchsorted(self._ends_s, time_s - self._t)))
+        while steps > 1 and self._t + self._span_s(steps - 1) >= time_s:
+            steps -= 1
+        while steps < len(self._ends_s) and self._t + self._span_s(steps) < time_s:
+            steps += 1
+        return steps
+
+    def _context_of(self, request: int) -> int:
+        begin, future = self._futures[request]
+        gained = int((future.gains[: self._n - begin] & TOKENS).sum())
+        return self._run.prompt[request] + future.emitted + gained - 1
+
+    def _blocks_wanted(self, request: int) -> int:
+        begin, future = self._futures[request]
+        return int(future.gains[self._n - begin]) >> BLOCKS
+
+    def _put_off(self, number: int, request: int) -> None:
+        begin, future = self._futures[request]
+        rest = future.gains[self._n - begin :]
+        self._add_gains(self._n + 1, -rest)
+        self._add_gains(self._n + 2, rest)
+        self._futures[request] = begin + 1, future
+        self._run.finish[request] += 1
+        heappush(self._finishing, (self._run.finish[request] << SHIFT) + number)

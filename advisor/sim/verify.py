@@ -1,0 +1,89 @@
+"""What the verify steps of each request will yield, ahead of time, for the skipping engine.
+
+The draws depend on (seed, request, verify step) only, so a request's future is known when its prompt is
+done: tokens and new KV blocks of every verify step up to its end. Computed for many requests at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.sim.draws import Draws
+from advisor.trace.trace import Trace
+
+BLOCKS = 32
+TOKENS = (1 << BLOCKS) - 1
+"""A gain is tokens + blocks · 2^32; sums of gains keep both sums."""
+
+_BATCH = 1024
+
+
+@dataclass(slots=True)
+class Future:
+    """The verify steps of one request from now to its end."""
+
+    gains: NDArray[np.int64]  # of each step
+    last_blocks: int  # KV blocks that it has at its end
+    emitted: int  # tokens emitted before the first of these steps
+    done: int  # verify steps before
+
+
+class Verify:
+    """Futures of the requests of a trace, drawn in batches of neighbours."""
+
+    def __init__(self, trace: Trace, draws: Draws, kv_block_tokens: int) -> None:
+        self._trace = trace
+        self._draws = draws
+        self._block_tokens = kv_block_tokens
+        self._batches: dict[int, list[Future | None]] = {}
+        self._left: dict[int, int] = {}
+
+    def fresh(self, request: int) -> Future:
+        """Of a request that has emitted its first token. Asked once for each request."""
+        batch, place = divmod(request, _BATCH)
+        futures = self._batches.get(batch)
+        if futures is None:
+            first = batch * _BATCH
+            requests = np.arange(first, min(first + _BATCH, len(self._trace)))
+            futures = list(self._futures(requests, 1, 0))
+            self._batches[batch], self._left[batch] = futures, len(futures)
+        future, futures[place] = futures[place], None
+        assert future is not None
+        self._left[batch] -= 1
+        if not self._left[batch]:
+            del self._batches[batch], self._left[batch]
+        return future
+
+    def later(self, request: int, emitted: int, done: int) -> Future:
+        """Of a request that was interrupted after so many tokens and verify steps."""
+        return self._futures(np.asarray([request]), emitted, done)[0]
+
+    def _futures(self, requests: NDArray[np.int64], emitted: int, done: int) -> list[Future]:
+        trace = self._trace
+        left = trace.output_tokens[requests] - emitted
+        start = np.cumsum(left) - left
+        owner = np.repeat(np.arange(len(requests)), left)
+        step = np.arange(len(owner)) - start[owner]
+        tokens = self._draws.many(requests[owner], trace.adapter[requests[owner]], step + done)
+        total = np.cumsum(tokens)
+        before = total - tokens
+        before -= np.where(left > 0, np.append(before, 0)[start], 0)[owner]  # tokens of its earlier steps
+        keep = before < left[owner]
+        owner, tokens, before = owner[keep], tokens[keep], before[keep]
+        tokens = np.minimum(tokens, left[owner] - before)
+        context = trace.prompt_tokens[requests] + emitted - 1
+        blocks = (context[owner] + before + self._draws.draft_length) // self._block_tokens + 1
+        steps = np.bincount(owner, minlength=len(requests))
+        ends = np.cumsum(steps)
+        new = np.diff(blocks, prepend=0)
+        some = steps > 0
+        new[(ends - steps)[some]] = blocks[(ends - steps)[some]] + (-context[some] // self._block_tokens)
+        gains = tokens + (new << BLOCKS)
+        last = np.where(some, np.append(blocks, 0)[ends - 1], -(-context // self._block_tokens))
+        return [
+            Future(gains[end - count : end], blocks_at_end, emitted, done)
+            for end, count, blocks_at_end in zip(ends.tolist(), steps.tolist(), last.tolist(), strict=True)
+        ]
