@@ -1,4 +1,4 @@
-"""Rebuild data/workloads/ from the public traces: python benchmarks/build_workloads.py [FOLDER_OF_PUBLIC_DATA].
+"""Rebuild data/workloads/ from the public traces: python benchmarks/build_workloads.py [PUBLIC_DATA].
 
 The folder is the one named by LORA_ADVISOR_DATA, or ../shared/data. Only statistics are written, no request.
 """
@@ -25,18 +25,26 @@ from advisor.trace.readers import load_trace
 ROOT: Final = Path(__file__).resolve().parent.parent
 COMMAND: Final = "python benchmarks/build_workloads.py"
 AZURE: Final = {
-    "source": "Azure/AzurePublicDataset @ b469a113cedc, AzureLLMInferenceTrace_{}.csv, 16 Nov 2023, about one hour",
+    "source": "Azure/AzurePublicDataset @ b469a113cedc, AzureLLMInferenceTrace_{}.csv, 16 Nov 2023",
     "licence": "CC BY 4.0",
-    "attribution": "Microsoft Azure; Patel et al., Splitwise, ISCA 2024. Changed: fitted, only statistics are kept.",
+    "attribution": "Microsoft Azure; Patel et al., Splitwise, ISCA 2024. Changed: fitted, statistics only.",
 }
 TRACES: Final = {
     "azure_conv_2023": (
         "azure_llm_2023_conv.csv.gz",
-        {**AZURE, "source": AZURE["source"].format("conv"), "title": "A chat service, one hour, 5.5 requests/s"},
+        {
+            **AZURE,
+            "source": AZURE["source"].format("conv"),
+            "title": "A chat service, one hour, 5.5 requests/s",
+        },
     ),
     "azure_code_2023": (
         "azure_llm_2023_code.csv.gz",
-        {**AZURE, "source": AZURE["source"].format("code"), "title": "A coding service, one hour, very bursty"},
+        {
+            **AZURE,
+            "source": AZURE["source"].format("code"),
+            "title": "A coding service, one hour, very bursty",
+        },
     ),
     "mooncake_conversation": (
         "mooncake_fast25_conversation.jsonl.gz",
@@ -55,11 +63,11 @@ TENANTS: Final = {
 SERVEGEN: Final = {
     "source": "alibaba/ServeGen @ f891d1189eb3, language category, per client and 10-minute window, 14 days",
     "licence": "Apache-2.0",
-    "attribution": "Xiang et al., ServeGen. Changed: clients' windows averaged over 4 hours, only statistics are kept.",
+    "attribution": "Xiang et al., ServeGen. Changed: windows averaged over 4 hours, statistics only.",
 }
 WINDOW_S: Final = 600.0
 DRIFT_WINDOW_S: Final = 4 * 3600.0
-QUANTILES: Final = {"p1": 0.01, "p5": 0.05, "p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}  # fmt: skip
+QUANTILES: Final = {f"p{percent}": percent / 100 for percent in (1, 5, 10, 25, 50, 75, 90, 95, 99)}
 
 
 def fit_trace(name: str, folder: Path, created: datetime) -> FittedModel:
@@ -82,7 +90,9 @@ def fit_tenants(name: str, folder: Path, created: datetime) -> FittedModel:
         schema_version=1,
         name=name,
         title=title,
-        **SERVEGEN,
+        source=SERVEGEN["source"],
+        licence=SERVEGEN["licence"],
+        attribution=SERVEGEN["attribution"],
         command=COMMAND,
         created=created,
         producer=f"lora-advisor {__version__}",
@@ -98,10 +108,10 @@ def fit_tenants(name: str, folder: Path, created: datetime) -> FittedModel:
         clients=clients,
         client_window_s=DRIFT_WINDOW_S,
         notes=(
-            f"{sum(client.prompt_tokens is None for client in clients)} clients, among them the largest, have no "
-            f"lengths in the source and take the share-weighted lengths of the others",
+            f"{sum(client.prompt_tokens is None for client in clients)} clients, the largest among them, lack "
+            "lengths in the source and take the share-weighted lengths of the others",
             "prompt and output lengths are independent: the source has only their marginals",
-            "gap_cv is the rate-weighted mean over 10-minute windows, so that drift between windows is not in it",
+            "gap_cv is the rate-weighted mean over 10-minute windows; drift between windows is not in it",
         ),
     )
 
@@ -151,7 +161,7 @@ def _lengths(path: Path, model: str) -> dict[int, dict[str, QuantileLength]]:
 
 
 def _table(known: list[float], mean: float) -> QuantileLength:
-    """From p1 to p99 as given; below p1 level; above p99 a line to the length that makes the mean come out."""
+    """From p1 to p99 as given; below level; above a line to the length that makes the mean come out."""
     probabilities = [0.0, *QUANTILES.values(), 1.0]
     tokens = [known[0], *known, known[-1]]
     inside = float(np.trapezoid(tokens, probabilities))
@@ -169,7 +179,9 @@ def _pooled(clients: tuple[Client, ...], column: str) -> QuantileLength:
     reached = np.cumsum(weights[order]) / weights.sum()
     probabilities = tuple(np.round(np.linspace(0, 1, 101), 2).tolist())
     tokens = values[order][np.minimum(np.searchsorted(reached, probabilities), len(values) - 1)]
-    return QuantileLength(kind="quantiles", probabilities=probabilities, tokens=tuple(np.round(tokens, 1).tolist()))
+    return QuantileLength(
+        kind="quantiles", probabilities=probabilities, tokens=tuple(np.round(tokens, 1).tolist())
+    )
 
 
 def build(folder: Path, created: datetime) -> dict[str, FittedModel]:
@@ -179,7 +191,11 @@ def build(folder: Path, created: datetime) -> dict[str, FittedModel]:
 
 
 def main() -> None:
-    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LORA_ADVISOR_DATA", str(ROOT.parent / "shared" / "data"))
+    given = (
+        sys.argv[1]
+        if len(sys.argv) > 1
+        else os.environ.get("LORA_ADVISOR_DATA", str(ROOT.parent / "shared" / "data"))
+    )
     for name, model in build(Path(given) / "traces", datetime.now(UTC).replace(microsecond=0)).items():
         path = ROOT / "data" / "workloads" / f"{name}.json"
         save_fitted(model, path)

@@ -1,7 +1,8 @@
 """When requests come: arrival laws as a unit-rate process on an operational clock, turned into seconds.
 
-A clock Λ(t) is the expected number of arrivals up to t. Arrivals are Λ⁻¹ of the points of a unit-rate process,
-so a law changed by a factor moves the same points (Çınlar 1975, Introduction to Stochastic Processes, section 4.7).
+A clock Λ(t) is the expected number of arrivals up to t. Arrivals are Λ⁻¹ of the points of a unit-rate
+process, so a law changed by a factor moves the same points (Çınlar 1975, Introduction to Stochastic
+Processes, section 4.7).
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ def arrival_times(law: Arrivals, duration_s: float, seed: int, stream: int = 0) 
 def unit_renewals(cv: float, horizon: float, rng: np.random.Generator) -> Floats:
     """Points below `horizon` of a stationary renewal process with mean gap 1 and Gamma gaps.
 
-    Gamma gaps of mean 1 and coefficient of variation cv have shape k = 1/cv² and scale cv². The first point of a
-    stationary process lies at U·G, U uniform and G the length-biased gap, which is Gamma of shape k + 1 (Cox 1962,
-    Renewal Theory, section 5.2). Without this, a bursty process brings (cv² - 1)/2 requests too many.
+    Gamma gaps of mean 1 and coefficient of variation cv have shape k = 1/cv² and scale cv². The first point
+    of a stationary process lies at U·G, U uniform and G the length-biased gap, which is Gamma of shape k +
+    1 (Cox 1962, Renewal Theory, section 5.2). Without this, a bursty process brings (cv² - 1)/2 requests
+    too many.
     """
     shape, scale = cv**-2, cv**2
     points = [np.array([rng.random() * rng.gamma(shape + 1.0, scale)])]
@@ -101,7 +103,6 @@ def _on_off(law: OnOffArrivals, duration_s: float, rng: np.random.Generator) -> 
         times.append(end)
         on = not on
     return Clock(np.array(times), np.array(expected))
-
 
 
 def _diurnal(law: DiurnalArrivals, duration_s: float) -> Clock:

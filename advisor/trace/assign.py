@@ -24,8 +24,8 @@ def assign(
 ) -> Trace:
     """Give each request an adapter.
 
-    Requests of one conversation (more than half of the prompt's blocks shared with an earlier request) keep one
-    adapter, because an engine's prefix cache never shares blocks between adapters.
+    Requests of one conversation (more than half of the prompt's blocks shared with an earlier request) keep
+    one adapter, because an engine's prefix cache never shares blocks between adapters.
 
     Args:
         trace: any trace; adapters that it names are replaced.
@@ -60,7 +60,9 @@ def checked_shares(adapters: Sequence[str], shares: Sequence[float]) -> Floats:
     """
     weights = np.asarray(shares, dtype=float)
     if len(weights) != len(adapters):
-        raise InputError(f"shares: holds {len(weights)} weights; allowed: one for each of {len(adapters)} adapters.")
+        raise InputError(
+            f"shares: holds {len(weights)} weights; allowed: one for each of {len(adapters)} adapters."
+        )
     if not np.all(np.isfinite(weights)) or weights.min() < 0 or weights.sum() <= 0:
         raise InputError("shares: allowed are finite weights of at least 0, one of them above 0.")
     if len(set(adapters)) < len(adapters):

@@ -1,18 +1,20 @@
 """Burstiness: a rate profile over windows, and below it a conservative cascade of random shares.
 
-The rate of a window is split among its parts by Dirichlet shares, these again, down to a tenth of a second; inside the
-finest windows arrivals are Poisson. A split keeps the window's sum, so each level has its own variance:
+The rate of a window is split among its parts by Dirichlet shares, these again, down to a tenth of a second;
+inside the finest windows arrivals are Poisson. A split keeps the window's sum, so each level has its own
+variance:
 
-    V(w) = (var N - mean N) / (mean N)²        relative variance of the rate at window w, Poisson noise taken out
-    1 + V(part) = (1 + V(whole)) · (1 + v)     v: relative variance of the shares at this level
+    V(w) = (var N - mean N) / (mean N)²        relative variance of the rate at window w, Poisson noise
+    taken out 1 + V(part) = (1 + V(whole)) · (1 + v)     v: relative variance of the shares at this level
     v = (m - 1) / (m·α + 1)                    m parts, Dirichlet concentration α
 
-A bursty rate cannot be told from bursty gaps by counts alone; the rate is chosen because it keeps its meaning when
-the load is scaled. V < 0 (more regular than Poisson) is taken as 0.
+A bursty rate cannot be told from bursty gaps by counts alone; the rate is chosen because it keeps its
+meaning when the load is scaled. V < 0 (more regular than Poisson) is taken as 0.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -35,6 +37,10 @@ def fit_arrivals(arrival_s: Floats) -> ArrivalModel:
     span_s = float(arrival_s[-1])
     rate_rps = (len(arrival_s) - 1) / span_s
     tick_s = tick_of(arrival_s)
+    if tick_s:
+        arrival_s = (
+            np.rint(arrival_s / tick_s) * tick_s
+        )  # a jitter of 1 ms must not move arrivals between windows
     top, parts = _windows(tick_s, span_s)
     above = max(0.0, relative_variance(arrival_s, top))
     levels = []
@@ -47,14 +53,19 @@ def fit_arrivals(arrival_s: Floats) -> ArrivalModel:
         above = max(here, above)
     profile = _profile(arrival_s, top, rate_rps)
     return ArrivalModel(
-        rate_rps=rate_rps, duration_s=span_s, window_s=top, profile=profile, levels=tuple(levels), tick_s=tick_s
+        rate_rps=rate_rps,
+        duration_s=span_s,
+        window_s=top,
+        profile=profile,
+        levels=tuple(levels),
+        tick_s=tick_s,
     )
 
 
 def tick_of(arrival_s: Floats) -> float:
     """The whole number of seconds of which all arrivals are multiples, to 5 ms; 0 where there is none."""
     whole = np.rint(arrival_s)
-    if len(arrival_s) < 2 or np.abs(arrival_s - whole).max() > _TICK_TOLERANCE_S:  # noqa: PLR2004
+    if len(arrival_s) < 2 or np.abs(arrival_s - whole).max() > _TICK_TOLERANCE_S:
         return 0.0
     return float(np.gcd.reduce(whole.astype(np.int64)))
 
@@ -86,7 +97,7 @@ def cascade_clock(model: ArrivalModel, rate_rps: float, duration_s: float, rng: 
 
 
 def clock_of(rates: Floats, width_s: float, duration_s: float, total: float) -> Clock:
-    """A clock from rates in windows of one width, cut at `duration_s` and scaled to `total` expected arrivals."""
+    """A clock from rates in windows of one width, cut at `duration_s`, with `total` expected arrivals."""
     edges = np.arange(len(rates) + 1) * width_s
     expected = np.concatenate(([0.0], np.cumsum(rates)))
     cut = np.append(edges[edges < duration_s], duration_s)
@@ -116,15 +127,12 @@ def _concentration(share_variance: float, parts: int) -> float | None:
 
 def _windows(tick_s: float, span_s: float) -> tuple[float, tuple[int, ...]]:
     """Seconds of the profile's window, then the number of parts at each level below."""
-    if tick_s > 1:
-        chain = [20 * tick_s, 4 * tick_s, tick_s]
-    else:
-        chain = list(_WINDOWS_S)
+    chain = [20 * tick_s, 4 * tick_s, tick_s] if tick_s > 1 else list(_WINDOWS_S)
     if span_s / chain[0] > _MOST_WINDOWS:
         chain.insert(0, chain[0] * float(np.ceil(span_s / chain[0] / _MOST_WINDOWS)))
         if chain[0] == chain[1]:
             chain.pop(0)
-    return chain[0], tuple(round(a / b) for a, b in zip(chain, chain[1:], strict=False))
+    return chain[0], tuple(round(a / b) for a, b in pairwise(chain))
 
 
 def _profile(arrival_s: Floats, window_s: float, rate_rps: float) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ class LengthFigures(Spec):
 
 
 class Dispersion(Spec):
-    """Variance over mean of the number of arrivals in windows of this length: 1 is Poisson; None: under two windows."""
+    """Variance over mean of the arrivals in windows of this length: 1 is Poisson; None: under two windows."""
 
     window_s: float
     index: float | None
@@ -51,7 +51,9 @@ class AdapterFigures(Spec):
     count: int
     base_share: float = Field(description="Part of all requests that names none.")
     top: tuple[AdapterShare, ...] = Field(description="The ten most asked for.")
-    zipf_exponent: float | None = Field(description="Slope of log share over log place, top half; None under 3 places.")
+    zipf_exponent: float | None = Field(
+        description="Slope of log share over log place, top half; None under 3 places."
+    )
 
 
 class PrefixFigures(Spec):
@@ -59,7 +61,9 @@ class PrefixFigures(Spec):
 
     block_tokens: int
     hit_ratio: float = Field(description="Part of all prompt tokens that an endless prefix cache finds.")
-    sharing: float = Field(description="Part of the requests that share at least a block with an earlier one.")
+    sharing: float = Field(
+        description="Part of the requests that share at least a block with an earlier one."
+    )
 
 
 class Description(Spec):
@@ -90,7 +94,9 @@ def describe(trace: Trace) -> Description:
         rate_rps=trace.rate_rps,
         peak_rate_rps=_peak_rate_rps(trace.arrival_s),
         gap_cv=gap_cv(trace.arrival_s),
-        dispersion=tuple(Dispersion(window_s=w, index=dispersion(trace.arrival_s, w)) for w in DISPERSION_WINDOWS_S),
+        dispersion=tuple(
+            Dispersion(window_s=w, index=dispersion(trace.arrival_s, w)) for w in DISPERSION_WINDOWS_S
+        ),
         prompt_tokens=_lengths(trace.prompt_tokens),
         output_tokens=_lengths(trace.output_tokens),
         rank_correlation=rank_correlation(trace.prompt_tokens, trace.output_tokens),
@@ -121,7 +127,7 @@ def dispersion(arrival_s: Floats, window_s: float) -> float | None:
 
 def rank_correlation(one: Ints, other: Ints) -> float | None:
     """Spearman's rank correlation, ties at their mean rank; None where one of them does not vary."""
-    if len(one) < 2:  # noqa: PLR2004
+    if len(one) < 2:
         return None
     a, b = _ranks(one), _ranks(other)
     spread = a.std() * b.std()
@@ -129,7 +135,7 @@ def rank_correlation(one: Ints, other: Ints) -> float | None:
 
 
 def zipf_exponent(shares: Floats) -> float | None:
-    """Exponent of share ~ place^-exponent by least squares on logarithms, over the top half of the places used."""
+    """Exponent of share ~ place^-exponent by least squares on logarithms, over the top half of the places."""
     used = np.sort(shares[shares > 0])[::-1]
     top = used[: max(_FEWEST_FOR_ZIPF, (len(used) + 1) // 2)]
     if len(top) < _FEWEST_FOR_ZIPF:

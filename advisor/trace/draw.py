@@ -14,7 +14,17 @@ from advisor.errors import InputError
 from advisor.trace.trace import Floats, Ints
 
 Column = Literal[
-    "gaps", "phases", "prompt_tokens", "output_tokens", "cell", "adapter", "base", "prefix", "reuse", "cascade", "order"
+    "gaps",
+    "phases",
+    "prompt_tokens",
+    "output_tokens",
+    "cell",
+    "adapter",
+    "base",
+    "prefix",
+    "reuse",
+    "cascade",
+    "order",
 ]
 _KEYS: Final[dict[Column, int]] = {
     "gaps": 0, "phases": 1, "prompt_tokens": 2, "output_tokens": 3, "cell": 4, "adapter": 5, "base": 6,
@@ -25,7 +35,9 @@ MAX_REQUESTS: Final = 20_000_000
 
 def generator(seed: int, column: Column, stream: int = 0) -> np.random.Generator:
     """The random stream of one column (of one process, where there are several)."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_KEYS[column], stream))))
+    return np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_KEYS[column], stream)))
+    )
 
 
 def uniforms(seed: int, column: Column, count: int, stream: int = 0) -> Floats:
@@ -41,8 +53,8 @@ def checked_count(expected: float) -> None:
     """
     if not expected <= MAX_REQUESTS:
         raise InputError(
-            f"workload: rate times duration gives {expected:,.0f} requests; allowed: at most {MAX_REQUESTS:,}. "
-            f"Lower the rate or the duration."
+            f"workload: rate times duration gives {expected:,.0f} requests; allowed: at most {MAX_REQUESTS:,}."
+            f" Lower the rate or the duration."
         )
 
 

@@ -23,17 +23,20 @@ from advisor.trace.trace import BASE, Floats, Trace
 
 FEWEST_REQUESTS: Final = 100
 _MOST_CLIENTS: Final = 10_000
+_RATE_TOLERANCE: Final = 0.05
 _DESCRIBED_CLIENTS: Final = 300  # with burstiness and lengths of their own, by share
 _REQUESTS_FOR_CV: Final = 30
 _REQUESTS_FOR_LENGTHS: Final = 100
 
 
-def fit_workload(trace: Trace, *, name: str | None = None, source: str | None = None, created: datetime | None = None) -> FittedModel:
+def fit_workload(
+    trace: Trace, *, name: str | None = None, source: str | None = None, created: datetime | None = None
+) -> FittedModel:
     """Fit a generator to a trace.
 
-    Kept: rate, rate profile, dispersion of counts down to a second, marginal and joint lengths, share (and, where
-    there are enough requests, burstiness and lengths) of each adapter, depth and age of shared prefixes. Not kept:
-    any request, the order of lengths in time, priorities.
+    Kept: rate, rate profile, dispersion of counts down to a second, marginal and joint lengths, share (and,
+    where there are enough requests, burstiness and lengths) of each adapter, depth and age of shared
+    prefixes. Not kept: any request, the order of lengths in time, priorities.
 
     Args:
         trace: at least 100 requests over some time, arrivals from 0.
@@ -50,7 +53,9 @@ def fit_workload(trace: Trace, *, name: str | None = None, source: str | None = 
             f"{FEWEST_REQUESTS} requests at different times. Fit a longer trace."
         )
     if len(trace.adapters) > _MOST_CLIENTS:
-        raise InputError(f"{trace.name}: names {len(trace.adapters):,} adapters; allowed: at most {_MOST_CLIENTS:,}.")
+        raise InputError(
+            f"{trace.name}: names {len(trace.adapters):,} adapters; allowed: at most {_MOST_CLIENTS:,}."
+        )
     shifted = replace(trace, arrival_s=trace.arrival_s - trace.arrival_s[0])
     arrivals = fit_arrivals(shifted.arrival_s)
     return FittedModel(
@@ -74,7 +79,11 @@ def _clients(trace: Trace, arrivals: ArrivalModel) -> tuple[Client, ...]:
     clock = clock_of(np.asarray(arrivals.profile), arrivals.window_s, trace.duration_s, 1.0)
     clients = []
     for place, adapter in enumerate(order):
-        mine = np.flatnonzero(trace.adapter == adapter) if place < _DESCRIBED_CLIENTS else np.zeros(0, dtype=np.int64)
+        mine = (
+            np.flatnonzero(trace.adapter == adapter)
+            if place < _DESCRIBED_CLIENTS
+            else np.zeros(0, dtype=np.int64)
+        )
         points = np.interp(trace.arrival_s[mine], clock.time_s, clock.expected)
         cv = gap_cv(points) if len(mine) >= _REQUESTS_FOR_CV else None
         own = len(mine) >= _REQUESTS_FOR_LENGTHS
@@ -130,9 +139,19 @@ def generate_fitted(
             np.full(len(arrival_s), BASE, dtype=np.int64),
             name=model.name,
         )
+    trace = replace(trace, notes=_rate_note(trace, rate, span_s))
     if model.reuse is None:
         return trace
     return replace(trace, prefixes=draw_prefixes(model.reuse, trace, seed))
+
+
+def _rate_note(trace: Trace, rate_rps: float, duration_s: float) -> tuple[str, ...]:
+    drawn = len(trace) / duration_s
+    if abs(drawn / rate_rps - 1) < _RATE_TOLERANCE:
+        return ()
+    return (
+        f"{rate_rps:.3g} requests/s asked, {drawn:.3g} drawn in {duration_s:,.0f} s: bursts; draw longer for less",
+    )
 
 
 def _on_grid(arrival_s: Floats, model: FittedModel) -> Floats:
@@ -141,18 +160,34 @@ def _on_grid(arrival_s: Floats, model: FittedModel) -> Floats:
 
 
 def _of_clients(model: FittedModel, mix: FittedModel, rate_rps: float, duration_s: float, seed: int) -> Trace:
-    """One stationary renewal process a client, on the clock of the profiles; then some requests go to the base."""
+    """One stationary renewal process a client, on the clock of the profiles; then some go to the base."""
     total = sum(client.share for client in mix.clients)
     parts = []
     for place, client in enumerate(mix.clients):
         expected = rate_rps * duration_s * client.share / total
         clock = _clock_of(model, mix, client, duration_s, expected)
-        points = unit_renewals(client.gap_cv, clock.total, generator(seed, "gaps", place)) if expected else np.zeros(0)
+        points = (
+            unit_renewals(client.gap_cv, clock.total, generator(seed, "gaps", place))
+            if expected
+            else np.zeros(0)
+        )
         prompt, output = draw_ranks(model.lengths, len(points), seed, place)
-        laws = (client.prompt_tokens or model.lengths.prompt_tokens, client.output_tokens or model.lengths.output_tokens)
+        laws = (
+            client.prompt_tokens or model.lengths.prompt_tokens,
+            client.output_tokens or model.lengths.output_tokens,
+        )
         adapter = np.full(len(points), place, dtype=np.int64)
-        parts.append((_on_grid(clock.seconds(points), model), lengths(laws[0], prompt), lengths(laws[1], output), adapter))
-    arrival_s, prompt_tokens, output_tokens, adapter = (np.concatenate(column) for column in zip(*parts, strict=True))
+        parts.append(
+            (
+                _on_grid(clock.seconds(points), model),
+                lengths(laws[0], prompt),
+                lengths(laws[1], output),
+                adapter,
+            )
+        )
+    arrival_s, prompt_tokens, output_tokens, adapter = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     order = np.argsort(arrival_s, kind="stable")
     adapter = adapter[order].astype(np.int64)
     adapter[to_base(len(adapter), mix.base_share, seed)] = BASE
@@ -167,10 +202,13 @@ def _of_clients(model: FittedModel, mix: FittedModel, rate_rps: float, duration_
     )
 
 
-def _clock_of(model: FittedModel, mix: FittedModel, client: Client, duration_s: float, expected: float) -> Clock:
+def _clock_of(
+    model: FittedModel, mix: FittedModel, client: Client, duration_s: float, expected: float
+) -> Clock:
     """The workload's profile times the client's drift.
 
-    A profile counts only where the drawn time holds at least two of its windows; a shorter time is drawn at the mean.
+    A profile counts only where the drawn time holds at least two of its windows; a shorter time is drawn at
+    the mean.
     """
     profile, window_s = np.asarray(model.arrivals.profile), model.arrivals.window_s
     drift, drift_window_s = np.asarray(client.profile or (1.0,)), mix.client_window_s or window_s

@@ -1,4 +1,4 @@
-"""A fitted workload: the statistics of a trace that a generator needs, and no request of it. Version 1 of the file."""
+"""A fitted workload: statistics of a trace that a generator needs, no request of it. Version 1 of the file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class ArrivalModel(Spec):
     rate_rps: Positive
     duration_s: Positive
     window_s: Positive = Field(description="Length of a window of the profile.")
-    profile: tuple[NonNegative, ...] = Field(min_length=1, description="Rate of each window over the mean rate.")
+    profile: tuple[NonNegative, ...] = Field(
+        min_length=1, description="Rate of each window over the mean rate."
+    )
     levels: tuple[Level, ...] = ()
     tick_s: NonNegative = Field(0.0, description="Arrivals are multiples of this; 0: no grid.")
 
@@ -45,8 +47,8 @@ class ArrivalModel(Spec):
 class LengthModel(Spec):
     """Marginal distributions and the dependence between them.
 
-    `cells[i][j]` is the weight of the i-th of G equal parts of the prompts together with the j-th of G equal parts of
-    the outputs, by rank. Empty: independent.
+    `cells[i][j]` is the weight of the i-th of G equal parts of the prompts together with the j-th of G
+    equal parts of the outputs, by rank. Empty: independent.
     """
 
     prompt_tokens: QuantileLength
@@ -68,7 +70,9 @@ class Client(Spec):
     name: str = Field(min_length=1)
     share: Share = Field(description="Of all requests that name a client.")
     gap_cv: float = Field(1.0, gt=0, le=20, description="Of the gaps, with the profile's drift taken out.")
-    profile: tuple[NonNegative, ...] = Field((), description="Rate of each window over the client's mean; empty: even.")
+    profile: tuple[NonNegative, ...] = Field(
+        (), description="Rate of each window over the client's mean; empty: even."
+    )
     prompt_tokens: QuantileLength | None = Field(None, description="None: as the whole trace.")
     output_tokens: QuantileLength | None = Field(None, description="None: as the whole trace.")
 
@@ -84,14 +88,14 @@ class DepthModel(Spec):
 
 
 class AgeModel(Spec):
-    """Requests that share at most `max_share` of their blocks: seconds since the latest earlier request with them."""
+    """Requests that share at most `max_share` of their blocks: how long ago a request had them, seconds."""
 
     max_share: Share
     age_s: tuple[NonNegative, ...] = Field(description="Quantiles at even steps from 0 to 1.")
 
 
 class ReuseModel(Spec):
-    """Prefix sharing: each request copies the start of an earlier one, as deep and as old as the trace does."""
+    """Prefix sharing: a request copies the start of an earlier one, as deep and as old as the trace does."""
 
     block_tokens: int = Field(ge=1, le=10_000_000)
     depths: tuple[DepthModel, ...] = Field(min_length=1)
@@ -170,7 +174,9 @@ def _lines(raw: dict[str, Any]) -> str:
             rows = ",\n  ".join(json.dumps(row, separators=(",", ":")) for row in value)
             fields.append(f' "clients": [\n  {rows}\n ]')
         else:
-            fields.append(f" {json.dumps(key)}: {json.dumps(value, separators=(',', ':'), ensure_ascii=False)}")
+            fields.append(
+                f" {json.dumps(key)}: {json.dumps(value, separators=(',', ':'), ensure_ascii=False)}"
+            )
     return "{\n" + ",\n".join(fields) + "\n}"
 
 

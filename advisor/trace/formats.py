@@ -119,14 +119,18 @@ def layout_of(header: Sequence[str], name: str, mapped: Mapping[str, str], sourc
 def _check_names(header: Sequence[str], name: str, mapped: Mapping[str, str], source: str) -> None:
     names = ("auto", *(form.name for form in FORMATS))
     if name not in names:
-        raise InputError(f"format is {name!r}; allowed: one of {', '.join(names)}.{_did_you_mean(name, names)}")
+        raise InputError(
+            f"format is {name!r}; allowed: one of {', '.join(names)}.{_did_you_mean(name, names)}"
+        )
     twice = sorted({column for column in header if list(header).count(column) > 1})
     if twice:
         raise InputError(f"{source}: has the column {twice[0]!r} more than once. Rename or drop one.")
     for ours, theirs in mapped.items():
         if ours not in COLUMNS:
             allowed = ", ".join(COLUMNS)
-            raise InputError(f"columns: no such column {ours!r}; known: {allowed}.{_did_you_mean(ours, COLUMNS)}")
+            raise InputError(
+                f"columns: no such column {ours!r}; known: {allowed}.{_did_you_mean(ours, COLUMNS)}"
+            )
         if theirs not in header:
             raise InputError(
                 f"{source}: has no column {theirs!r} (mapped to {ours}); it has {_listed(header)}."
@@ -135,7 +139,9 @@ def _check_names(header: Sequence[str], name: str, mapped: Mapping[str, str], so
 
 
 def _found(form: Format, known: Mapping[str, str], mapped: Mapping[str, str]) -> dict[str, str]:
-    columns = {ours: known[_folded(theirs)] for ours, theirs in form.columns.items() if _folded(theirs) in known}
+    columns = {
+        ours: known[_folded(theirs)] for ours, theirs in form.columns.items() if _folded(theirs) in known
+    }
     if any(name in mapped for name in _ARRIVALS):
         columns = {ours: theirs for ours, theirs in columns.items() if ours not in _ARRIVALS}
     for ours in sorted(_OPTIONAL):  # an adapter column is the same word in every format
@@ -146,7 +152,10 @@ def _found(form: Format, known: Mapping[str, str], mapped: Mapping[str, str]) ->
 
 def _missing(columns: Mapping[str, str]) -> list[str]:
     needed = ["prompt_tokens", "output_tokens"]
-    return [*([] if any(name in columns for name in _ARRIVALS) else ["arrival_s"]), *(n for n in needed if n not in columns)]
+    return [
+        *([] if any(name in columns for name in _ARRIVALS) else ["arrival_s"]),
+        *(n for n in needed if n not in columns),
+    ]
 
 
 def _lacks(nearest: Layout, header: Sequence[str], source: str) -> str:
@@ -154,8 +163,8 @@ def _lacks(nearest: Layout, header: Sequence[str], source: str) -> str:
     wanted = [nearest.format.columns.get(name, name) for name in missing]
     hint = _did_you_mean(wanted[0], header)
     return (
-        f"{source}: has no column for {', '.join(missing)} (as {nearest.format.name} format: {', '.join(wanted)}); "
-        f"it has {_listed(header)}.{hint} Map other names, such as {missing[0]}=YOUR_COLUMN."
+        f"{source}: has no column for {', '.join(missing)} (as {nearest.format.name} format: "
+        f"{', '.join(wanted)}); it has {_listed(header)}.{hint} Map other names, such as {missing[0]}=YOUR_COLUMN."
     )
 
 
@@ -166,7 +175,7 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 def _listed(header: Sequence[str]) -> str:
     shown = ", ".join(f"{column:.40}" for column in header[:12])
-    return shown + (f" and {len(header) - 12} more" if len(header) > 12 else "")  # noqa: PLR2004
+    return shown + (f" and {len(header) - 12} more" if len(header) > 12 else "")
 
 
 def _folded(column: str) -> str:

@@ -21,7 +21,12 @@ _STEPS_PER_ADAPTER: Final = 2**40  # room for 10,000 groups of 62,500 blocks eac
 
 
 def generate(
-    law: Generator, adapters: Sequence[str] = (), shares: Sequence[float] = (), *, base_share: float = 0.0, seed: int
+    law: Generator,
+    adapters: Sequence[str] = (),
+    shares: Sequence[float] = (),
+    *,
+    base_share: float = 0.0,
+    seed: int,
 ) -> Trace:
     """Draw a trace: arrivals, lengths, adapters and prefixes, each from its own stream of the seed.
 

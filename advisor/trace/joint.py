@@ -1,7 +1,7 @@
 """Joint prompt and output lengths: quantile tables, and a histogram of rank cells for the dependence.
 
-Measured on the public traces (docs/reference/traces.md): a Gaussian copula with the same rank correlation misses
-what the cells keep, because real dependence is not monotone.
+Measured on the public traces (docs/reference/traces.md): a Gaussian copula with the same rank correlation
+misses what the cells keep, because real dependence is not monotone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from advisor.trace.draw import chosen, generator, uniforms
 from advisor.trace.fitted import LengthModel
 from advisor.trace.trace import Floats, Ints
 
-PROBABILITIES: Final = tuple(np.round(np.concatenate((np.arange(0, 195) / 195 * 0.975, (0.975, 0.98, 0.985, 0.99, 0.995, 0.999, 1.0))), 6).tolist())  # fmt: skip
+_BODY: Final = (np.arange(195) / 200).round(3).tolist()
+PROBABILITIES: Final = (*_BODY, 0.975, 0.98, 0.985, 0.99, 0.995, 0.999, 1.0)
 COARSE: Final = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _MOST_CELLS: Final = 24
 _REQUESTS_PER_CELL: Final = 8  # on average at least, so that no cell tells of a single request
@@ -26,7 +27,10 @@ def fit_lengths(prompt: Ints, output: Ints) -> LengthModel:
     side = min(_MOST_CELLS, int(np.sqrt(len(prompt) / _REQUESTS_PER_CELL)))
     cells: tuple[tuple[float, ...], ...] = ()
     if side > 1:
-        place = [np.minimum((_broken_ties(x, k) * side).astype(np.int64), side - 1) for k, x in enumerate((prompt, output))]
+        place = [
+            np.minimum((_broken_ties(x, k) * side).astype(np.int64), side - 1)
+            for k, x in enumerate((prompt, output))
+        ]
         number = np.bincount(place[0] * side + place[1], minlength=side * side).reshape(side, side)
         cells = tuple(tuple(map(float, row)) for row in number.tolist())
     return LengthModel(prompt_tokens=quantiles(prompt), output_tokens=quantiles(output), cells=cells)

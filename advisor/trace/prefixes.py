@@ -24,13 +24,15 @@ def lengths_of(prefixes: Prefixes) -> Ints:
 
 
 def select(prefixes: Prefixes, index: Ints, keep: Ints | None = None) -> Prefixes:
-    """Prefixes of the requests `index`, in that order, each cut to its first `keep` ids (all of them if None)."""
+    """Prefixes of the requests `index`, in that order, each cut to its first `keep` ids (None: all)."""
     lengths = lengths_of(prefixes)[index]
     if keep is not None:
         lengths = np.minimum(lengths, keep)
     offsets = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths)))
     within = np.arange(int(offsets[-1]), dtype=np.int64) - np.repeat(offsets[:-1], lengths)
-    return Prefixes(offsets, prefixes.ids[np.repeat(prefixes.offsets[index], lengths) + within], prefixes.block_tokens)
+    return Prefixes(
+        offsets, prefixes.ids[np.repeat(prefixes.offsets[index], lengths) + within], prefixes.block_tokens
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def reuse_of(trace: Trace) -> Reuse:
 
 
 def hit_ratio(trace: Trace, reuse: Reuse | None = None) -> float:
-    """Share of all prompt tokens that an endless prefix cache would find; at most prompt - 1 of each request."""
+    """Share of all prompt tokens that an endless prefix cache finds; at most prompt - 1 of each request."""
     if trace.prefixes is None or not len(trace):
         return 0.0
     found = (reuse or reuse_of(trace)).depth * trace.prefixes.block_tokens

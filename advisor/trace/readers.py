@@ -15,7 +15,7 @@ from advisor.trace.trace import Trace
 def load_trace(
     path: str | Path,
     *,
-    format: FormatName = "auto",  # noqa: A002 - the scenario's word
+    format: FormatName = "auto",
     columns: Mapping[str, str] | None = None,
     block_tokens: int | None = None,
     keep_start: bool = False,
@@ -33,7 +33,8 @@ def load_trace(
         Requests sorted by arrival. `notes` names what was left out, sorted, shifted or is doubtful.
 
     Raises:
-        InputError: the file cannot be read, a column is unknown, no row is good, or more than half are broken.
+        InputError: the file cannot be read, a column is unknown, no row is good, or more than half are
+            broken.
     """
     if block_tokens is not None and block_tokens < 1:
         raise InputError(f"block_tokens is {block_tokens}; allowed: at least 1.")

@@ -31,8 +31,9 @@ def trace_of(
 ) -> Trace:
     """Draw or read the requests of a workload.
 
-    A workload that names its adapters (a trace with an adapter column, streams, a fitted workload with clients or
-    tenants) keeps their popularity, whatever `shares` says; `notes` tells so. Any other gets `adapters` by `shares`.
+    A workload that names its adapters (a trace with an adapter column, streams, a fitted workload with
+    clients or tenants) keeps their popularity, whatever `shares` says; `notes` tells so. Any other gets
+    `adapters` by `shares`.
 
     Args:
         workload: what the scenario says.
@@ -43,8 +44,8 @@ def trace_of(
         folder: where relative paths start.
 
     Raises:
-        InputError: a file that cannot be used, a workload without the adapters that were asked of it, or more than
-            20 million requests.
+        InputError: a file that cannot be used, a workload without the adapters that were asked of it, or
+            more than 20 million requests.
     """
     if isinstance(workload, Generator) and (shares is not None or not adapters):
         return generate(workload, adapters, shares or (), base_share=base_share, seed=seed)
@@ -55,8 +56,9 @@ def trace_of(
         return _with_notes(trace, adapters, shares)
     if shares is None:
         raise InputError(
-            "adapters.popularity.kind is 'trace', but the workload names no adapter; allowed: a trace with an adapter "
-            "column, streams, or a fitted workload with tenants. Write popularity as zipf or shares, or map a column."
+            "adapters.popularity.kind is 'trace', but the workload names no adapter; allowed: a trace with an "
+            "adapter column, streams, or a fitted workload with tenants. Write popularity as zipf or shares, or "
+            "map a column."
         )
     return assign(trace, adapters, shares, base_share=base_share, seed=seed)
 
@@ -80,11 +82,15 @@ def _read(file: TraceFile, folder: Path) -> Trace:
     return faster(trace, file.rate_scale) if file.rate_scale != 1.0 else trace
 
 
-def _fitted(law: FittedWorkload, adapters: Sequence[str], base_share: float, seed: int, folder: Path) -> Trace:
+def _fitted(
+    law: FittedWorkload, adapters: Sequence[str], base_share: float, seed: int, folder: Path
+) -> Trace:
     model = load_fitted(law.name, folder)
     tenants = load_fitted(law.tenants, folder) if law.tenants is not None else model
     if law.tenants is not None and not tenants.clients:
-        raise InputError(f"workload.tenants is {law.tenants!r}, which has no clients; allowed: a fitted tenant mix.")
+        raise InputError(
+            f"workload.tenants is {law.tenants!r}, which has no clients; allowed: a fitted tenant mix."
+        )
     if tenants.clients and adapters:
         own = law.tenants is None or law.tenant_lengths
         tenants = as_adapters(tenants, adapters, own_lengths=own, base_share=base_share)
@@ -94,8 +100,10 @@ def _fitted(law: FittedWorkload, adapters: Sequence[str], base_share: float, see
 def _all_to_base(trace: Trace) -> Trace:
     if not trace.adapters:
         return trace
-    note = f"{len(trace.adapters):,} adapters of the workload ignored: none is deployed, all requests go to the base model"
-    return replace(trace, adapter=np.full(len(trace), BASE, dtype=np.int64), adapters=(), notes=(*trace.notes, note))
+    note = f"{len(trace.adapters):,} adapters of the workload ignored: none is deployed, all go to the base model"
+    return replace(
+        trace, adapter=np.full(len(trace), BASE, dtype=np.int64), adapters=(), notes=(*trace.notes, note)
+    )
 
 
 def _with_notes(trace: Trace, adapters: Sequence[str], shares: Sequence[float] | None) -> Trace:
@@ -104,5 +112,7 @@ def _with_notes(trace: Trace, adapters: Sequence[str], shares: Sequence[float] |
         notes.append("the workload names its adapters: its popularity counts, not adapters.popularity")
     unknown = [name for name in trace.adapters if name not in set(adapters)]
     if unknown:
-        notes.append(f"{len(unknown):,} adapters of the workload are not named in the scenario ({unknown[0]}, ...)")
+        notes.append(
+            f"{len(unknown):,} adapters of the workload are not named in the scenario ({unknown[0]}, ...)"
+        )
     return replace(trace, notes=tuple(notes))

@@ -1,10 +1,11 @@
 """Prefix sharing from statistics: how deep and how old a request's shared start is.
 
-A trace becomes, for each request, its depth (blocks from the start that an earlier request of the same adapter had) and
-the age of the latest such request. A regenerated request draws its depth by the length of its prompt, its age by its
-depth, and copies that many blocks from an earlier request of about that age; the rest of its blocks are new. So the
-hit ratio of an endless cache comes out by construction, and ages make a finite cache behave alike. System prompts and
-conversations need no separate treatment: the first are shallow and young, the second deep and as old as people think.
+A trace becomes, for each request, its depth (blocks from the start that an earlier request of the same
+adapter had) and the age of the latest such request. A regenerated request draws its depth by the length of
+its prompt, its age by its depth, and copies that many blocks from an earlier request of about that age; the
+rest of its blocks are new. So the hit ratio of an endless cache comes out by construction, and ages make a
+finite cache behave alike. System prompts and conversations need no separate treatment: the first are
+shallow and young, the second deep and as old as people think.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def _depths(blocks: Ints, shared: Mask, share: Floats) -> tuple[DepthModel, ...]
         fresh = float(1 - shared[here].mean()) if here.any() else 0.0
         top = int(edges[index]) if index < len(edges) else None
         models.append(
-            DepthModel(max_blocks=top, fresh_share=round(fresh, 5), depth_shares=tuple(np.round(table, 5).tolist()))
+            DepthModel(
+                max_blocks=top, fresh_share=round(fresh, 5), depth_shares=tuple(np.round(table, 5).tolist())
+            )
         )
     return tuple(models)
 
@@ -80,11 +83,13 @@ class _Past:
     ids: list[list[int]] = field(default_factory=list)
 
     def parent(self, time_s: float, depth: int) -> int:
-        """The request near `time_s` with at least `depth` blocks and the fewest beyond them; else the longest one."""
+        """The request near `time_s` with at least `depth` blocks and the fewest beyond; else the longest."""
         middle, reach = bisect_left(self.arrival_s, time_s), _NEIGHBOURS
         while True:
             first, last = max(0, middle - reach), min(len(self.blocks), middle + reach)
-            fitting = [(n - depth, i) for i, n in enumerate(self.blocks[first:last], start=first) if n >= depth]
+            fitting = [
+                (n - depth, i) for i, n in enumerate(self.blocks[first:last], start=first) if n >= depth
+            ]
             if fitting:
                 return min(fitting)[1]
             if first == 0 and last == len(self.blocks):
@@ -106,11 +111,15 @@ def draw_prefixes(model: ReuseModel, trace: Trace, seed: int) -> Prefixes:
     pasts: dict[int, _Past] = {}
     lists: list[list[int]] = []
     fresh = 0
-    for request, (adapter, arrival_s) in enumerate(zip(trace.adapter.tolist(), trace.arrival_s.tolist(), strict=True)):
+    for request, (adapter, arrival_s) in enumerate(
+        zip(trace.adapter.tolist(), trace.arrival_s.tolist(), strict=True)
+    ):
         past = pasts.setdefault(adapter, _Past())
         ids: list[int] = []
         if depth[request] and past.ids:
-            ids = past.ids[past.parent(arrival_s - age_s[request], int(depth[request]))][: int(depth[request])]
+            ids = past.ids[past.parent(arrival_s - age_s[request], int(depth[request]))][
+                : int(depth[request])
+            ]
         more = int(blocks[request]) - len(ids)
         ids = [*ids, *range(fresh, fresh + more)]
         fresh += more

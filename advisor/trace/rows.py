@@ -51,7 +51,8 @@ def trace_from(table: Table, name: str, source: str, *, block_tokens: int | None
         keep_start: leave the arrivals as they are instead of starting at 0.
 
     Raises:
-        InputError: no row is good, more than half of the rows are broken, or the columns contradict each other.
+        InputError: no row is good, more than half of the rows are broken, or the columns contradict each
+            other.
     """
     rows = len(table.lines)
     verdicts = _Verdicts(code=np.full(rows, -1, dtype=np.int64))
@@ -76,7 +77,9 @@ def trace_from(table: Table, name: str, source: str, *, block_tokens: int | None
         adapter,
         adapters,
         None if priority is None else priority[order].astype(np.int64),
-        None if prefixes is None else select(prefixes, order, (prompt[order] // prefixes.block_tokens).astype(np.int64)),
+        None
+        if prefixes is None
+        else select(prefixes, order, (prompt[order] // prefixes.block_tokens).astype(np.int64)),
         name,
         (*notes, *order_notes, *prefix_notes),
     )
@@ -114,7 +117,9 @@ def _priority(table: Table, verdicts: _Verdicts) -> Floats | None:
     if "priority" not in table.columns:
         return None
     values = _column(table, "priority", numbers, verdicts).values
-    verdicts.against((values != np.floor(values)) | (np.abs(values) > _MAX_PRIORITY), "priority is not a whole number")
+    verdicts.against(
+        (values != np.floor(values)) | (np.abs(values) > _MAX_PRIORITY), "priority is not a whole number"
+    )
     return np.where(verdicts.code < 0, values, 0.0)
 
 
@@ -142,7 +147,9 @@ def _prefixes(
     size = _block_tokens(table, block_tokens, source)
     prefixes = ragged(lists, size)
     lengths = np.diff(prefixes.offsets)
-    verdicts.against(lengths > np.ceil(prompt / size), f"prefix_hashes has more ids than blocks of {size} tokens")
+    verdicts.against(
+        lengths > np.ceil(prompt / size), f"prefix_hashes has more ids than blocks of {size} tokens"
+    )
     partial = int(np.count_nonzero((lengths > prompt // size) & (verdicts.code < 0)))
     notes = [f"{partial:,} ids of a last, partly filled block left out (only whole blocks can be shared)"]
     return prefixes, notes if partial else []
@@ -154,7 +161,9 @@ def _block_tokens(table: Table, given: int | None, source: str) -> int:
         values = numbers(table.columns["prefix_block_tokens"]).values
         sizes = np.unique(values[np.isfinite(values)])
         if len(sizes) != 1 or sizes[0] < 1 or sizes[0] != int(sizes[0]) or sizes[0] > MAX_TOKENS:
-            raise InputError(f"{source}: prefix_block_tokens must be one whole number of at least 1 in all rows.")
+            raise InputError(
+                f"{source}: prefix_block_tokens must be one whole number of at least 1 in all rows."
+            )
         return int(sizes[0])
     if given is None and fixed is None:
         raise InputError(
@@ -177,8 +186,8 @@ def _broken_rows(table: Table, verdicts: _Verdicts, source: str) -> list[str]:
     if 2 * len(found) > total:
         kind = "no" if len(found) == total else "less than half a"
         raise InputError(
-            f"{source}: {kind} good row among {total:,}, read as {table.layout.format.name} format: {'; '.join(notes[:3])}. "
-            f"Mend the file, or map its columns."
+            f"{source}: {kind} good row among {total:,}, read as {table.layout.format.name} format: "
+            f"{'; '.join(notes[:3])}. Mend the file, or map its columns."
         )
     return [f"left out {note}" for note in notes]
 
@@ -217,10 +226,15 @@ def _with_doubts(trace: Trace, table: Table) -> Trace:
 
     notes = list(trace.notes)
     whole = bool(np.all(trace.arrival_s == np.floor(trace.arrival_s)))
-    if table.layout.arrival == "arrival_s" and len(trace) >= _SLOW_REQUESTS and 0 < trace.rate_rps < _SLOW_RPS and whole:
+    if (
+        table.layout.arrival == "arrival_s"
+        and len(trace) >= _SLOW_REQUESTS
+        and 0 < trace.rate_rps < _SLOW_RPS
+        and whole
+    ):
         days = trace.duration_s / 86400
         notes.append(
-            f"arrivals span {days:,.0f} days at {trace.rate_rps:.2g} requests/s; if the column counts milliseconds, "
-            f"map it as arrival_ms={table.layout.columns['arrival_s']}"
+            f"arrivals span {days:,.0f} days at {trace.rate_rps:.2g} requests/s; if the column counts "
+            f"milliseconds, map it as arrival_ms={table.layout.columns['arrival_s']}"
         )
     return replace(trace, notes=tuple(notes))

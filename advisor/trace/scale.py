@@ -1,8 +1,8 @@
 """The same requests at another rate, with other lengths, for another stretch of time.
 
-`faster` stretches time and keeps every request. Thinning and superposition would keep the time scale of the bursts,
-but bring other requests, so that two rates would differ by chance as well; and thinning tears conversations apart.
-With stretched time the bursts keep their shape and shorten with the gaps.
+`faster` stretches time and keeps every request. Thinning and superposition would keep the time scale of the
+bursts, but bring other requests, so that two rates would differ by chance as well; and thinning tears
+conversations apart. With stretched time the bursts keep their shape and shorten with the gaps.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def faster(trace: Trace, factor: float) -> Trace:
 
 
 def longer(trace: Trace, prompt_factor: float = 1.0, output_factor: float = 1.0) -> Trace:
-    """The same requests with prompts and answers multiplied; shared prefixes are cut where prompts become shorter.
+    """The same requests with lengths multiplied; shared prefixes are cut where prompts become shorter.
 
     Raises:
         InputError: a factor that is not finite and above 0, or lengths above 10 million tokens.
@@ -68,8 +68,8 @@ def between(trace: Trace, start_s: float = 0.0, duration_s: float | None = None)
     first, last = np.searchsorted(trace.arrival_s, (start_s, stop_s), side="left")
     if first >= last:
         raise InputError(
-            f"{trace.name}: nothing arrives from {start_s:g}s to {stop_s:g}s; the trace lasts {trace.duration_s:g}s. "
-            f"Choose another start or duration."
+            f"{trace.name}: nothing arrives from {start_s:g}s to {stop_s:g}s; the trace lasts "
+            f"{trace.duration_s:g}s. Choose another start or duration."
         )
     return take(trace, np.arange(first, last))
 
@@ -108,8 +108,10 @@ def _copies(prefixes: Prefixes, times: int) -> Prefixes:
 
 def _multiplied(tokens: Ints, factor: float) -> Ints:
     scaled = np.asarray(tokens * factor, dtype=float)
-    if len(scaled) and scaled.max() > 10_000_000:  # noqa: PLR2004 - as rows.MAX_TOKENS
-        raise InputError(f"lengths reach {scaled.max():,.0f} tokens; allowed: at most 10,000,000. Lower the factor.")
+    if len(scaled) and scaled.max() > 10_000_000:  # as rows.MAX_TOKENS
+        raise InputError(
+            f"lengths reach {scaled.max():,.0f} tokens; allowed: at most 10,000,000. Lower the factor."
+        )
     return whole(scaled) if factor != 1.0 else tokens
 
 

@@ -140,7 +140,9 @@ def _csv(content: bytes, choose: Choose, source: str) -> Table:
         raise InputError(f"{source}: is not a CSV file that can be read: {_first_line(error)}.") from None
     _check_rows(table.num_rows + len(malformed), source)
     columns = {ours: _whole(table.column(theirs)) for ours, theirs in layout.columns.items()}
-    return Table(columns, _lines(table.num_rows, [line for line, _ in malformed]), "line", tuple(malformed), layout)
+    return Table(
+        columns, _lines(table.num_rows, [line for line, _ in malformed]), "line", tuple(malformed), layout
+    )
 
 
 def _header(line: bytes, source: str) -> tuple[str, list[str]]:
@@ -187,7 +189,9 @@ def _jsonl(content: bytes, choose: Choose, source: str) -> Table:
         else:
             malformed.append((number, "is not a JSON object"))
     if not rows:
-        raise InputError(f"{source}: line {malformed[0][0]} {malformed[0][1]}; allowed: one JSON object a line.")
+        raise InputError(
+            f"{source}: line {malformed[0][0]} {malformed[0][1]}; allowed: one JSON object a line."
+        )
     layout = choose(tuple(dict.fromkeys(key for row in rows[:100] for key in row)))
     columns = {ours: [row.get(theirs) for row in rows] for ours, theirs in layout.columns.items()}
     return Table(columns, np.array(numbers, dtype=np.int64), "line", tuple(malformed), layout)

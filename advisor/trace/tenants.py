@@ -1,9 +1,9 @@
 """The clients of a fitted mix as the adapters of a deployment.
 
-With as many adapters as clients, the i-th adapter is the i-th client by share. With fewer, the largest clients stay
-and their shares are scaled up. With more, the popularity curve is carried on: the place i beyond the last client C
-has share_C · (C / i)^z, z the Zipf exponent of the mix, and the burstiness, drift and lengths of a client, taken in turn.
-Adapters that are named as the clients are get their namesakes.
+With as many adapters as clients, the i-th adapter is the i-th client by share. With fewer, the largest
+clients stay and their shares are scaled up. With more, the popularity curve is carried on: the place i
+beyond the last client C has share_C · (C / i)^z, z the Zipf exponent of the mix, and the burstiness, drift
+and lengths of a client, taken in turn. Adapters that are named as the clients are get their namesakes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from advisor.trace.describe import zipf_exponent
 from advisor.trace.fitted import Client, FittedModel
 
 
-def as_adapters(mix: FittedModel, adapters: Sequence[str], *, own_lengths: bool, base_share: float) -> FittedModel:
+def as_adapters(
+    mix: FittedModel, adapters: Sequence[str], *, own_lengths: bool, base_share: float
+) -> FittedModel:
     """The mix with one client an adapter, named as it.
 
     Args:
@@ -32,7 +34,9 @@ def as_adapters(mix: FittedModel, adapters: Sequence[str], *, own_lengths: bool,
     else:
         clients = _by_place(by_share, adapters)
     if not own_lengths:
-        clients = [client.model_copy(update={"prompt_tokens": None, "output_tokens": None}) for client in clients]
+        clients = [
+            client.model_copy(update={"prompt_tokens": None, "output_tokens": None}) for client in clients
+        ]
     return mix.model_copy(update={"clients": tuple(clients), "base_share": mix.base_share or base_share})
 
 

@@ -96,7 +96,7 @@ def _numbers_of_list(raw: list[Any]) -> Numbers:
 
 
 def arrivals(raw: Any) -> Numbers:
-    """Read seconds, or dates (ISO 8601; without an offset they count as UTC), which start at the earliest one."""
+    """Read seconds, or dates (ISO 8601; without an offset: UTC), which count from the earliest one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -105,7 +105,9 @@ def arrivals(raw: Any) -> Numbers:
             return numbers(raw)
         raw = pa.array([value if isinstance(value, str) else None for value in raw], pa.string())
     if pa.types.is_timestamp(raw.type):
-        return _since_first(raw.cast(pa.timestamp("ns", raw.type.tz)).cast(pa.int64()), _mask(pc.is_null(raw)))
+        return _since_first(
+            raw.cast(pa.timestamp("ns", raw.type.tz)).cast(pa.int64()), _mask(pc.is_null(raw))
+        )
     if not (pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)):
         return numbers(raw)
     if not bool(pc.any(pc.match_substring_regex(raw, r"^\s*\d{4}-\d\d-\d\d[ T]\d\d:")).as_py()):
@@ -149,14 +151,20 @@ def names(raw: Any) -> tuple[Ints, tuple[str, ...], Mask]:
     """Read adapter names: an index into the names in order of appearance, -1 where there is none.
 
     Returns:
-        index (rows,), the names, and a mask of values that cannot be a name (not text, a line break, too long).
+        index (rows,), the names, and a mask of values that cannot be a name (not text, a line break, too
+        long).
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if isinstance(raw, list):
-        wrong = np.array([not (v is None or (isinstance(v, str | int) and not isinstance(v, bool))) for v in raw], dtype=bool)
-        raw = pa.array([None if bad or v is None else _utf8(v) for v, bad in zip(raw, wrong, strict=True)], pa.string())
+        wrong = np.array(
+            [not (v is None or (isinstance(v, str | int) and not isinstance(v, bool))) for v in raw],
+            dtype=bool,
+        )
+        raw = pa.array(
+            [None if bad or v is None else _utf8(v) for v, bad in zip(raw, wrong, strict=True)], pa.string()
+        )
     else:
         wrong = np.zeros(len(raw), dtype=bool)
         try:
@@ -196,7 +204,8 @@ def _utf8(value: object) -> str:
 def id_lists(raw: Any) -> tuple[list[Sequence[int]], Mask]:
     """Read lists of block ids: whole numbers, or texts (hashes), which are numbered as they appear.
 
-    In a CSV a list is written as numbers with blanks between them, or as a JSON list. Empty or missing: no ids.
+    In a CSV a list is written as numbers with blanks between them, or as a JSON list. Empty or missing: no
+    ids.
 
     Returns:
         one sequence a row, and a mask of values that are no list of ids.
@@ -217,7 +226,9 @@ def _ids(value: Any, numbered: dict[str, int]) -> Sequence[int] | None:
         return ()
     if isinstance(value, str):
         try:
-            value = json.loads(value) if value.lstrip().startswith("[") else [int(word) for word in value.split()]
+            value = (
+                json.loads(value) if value.lstrip().startswith("[") else [int(word) for word in value.split()]
+            )
         except (ValueError, RecursionError):
             return None
     if not isinstance(value, list):

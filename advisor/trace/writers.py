@@ -21,8 +21,8 @@ SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 def save_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace that `load_trace(path, keep_start=True)` reads back to the last bit.
 
-    Names that no request uses, the trace's name and its notes are not written. Requests to the base model have
-    an empty adapter.
+    Names that no request uses, the trace's name and its notes are not written. Requests to the base model
+    have an empty adapter.
 
     Raises:
         InputError: an unknown suffix, an adapter's name that cannot be written, or a folder that refuses.
@@ -38,7 +38,9 @@ def suffix_of(path: str | Path) -> str:
     """
     suffix = next((one for one in SUFFIXES if str(path).lower().endswith(one)), None)
     if suffix is None:
-        raise InputError(f"{path}: the name ends in {Path(path).suffix or 'nothing'!r}; allowed: {', '.join(SUFFIXES)}.")
+        raise InputError(
+            f"{path}: the name ends in {Path(path).suffix or 'nothing'!r}; allowed: {', '.join(SUFFIXES)}."
+        )
     return suffix
 
 
@@ -46,7 +48,9 @@ def trace_bytes(trace: Trace, suffix: str) -> bytes:
     """The file's content. Raises InputError as `save_trace`."""
     bad = [name for name in trace.adapters if not is_name(name) or name == "base"]
     if bad:
-        raise InputError(f"adapter is {bad[0]!r:.60}; allowed: a printable name that is not 'base'. Rename it.")
+        raise InputError(
+            f"adapter is {bad[0]!r:.60}; allowed: a printable name that is not 'base'. Rename it."
+        )
     if suffix == ".parquet":
         content = _parquet(trace)
     else:
@@ -64,12 +68,16 @@ def _table(trace: Trace, base: str | None) -> Any:
     }
     if trace.adapters:
         words = pa.array([*trace.adapters, base], pa.string())
-        columns["adapter"] = words.take(pa.array(np.where(trace.adapter < 0, len(trace.adapters), trace.adapter)))
+        columns["adapter"] = words.take(
+            pa.array(np.where(trace.adapter < 0, len(trace.adapters), trace.adapter))
+        )
     if trace.priority is not None:
         columns["priority"] = pa.array(trace.priority)
     if trace.prefixes is not None:
         offsets = pa.array(trace.prefixes.offsets, pa.int64())
-        columns["prefix_hashes"] = pa.LargeListArray.from_arrays(offsets, pa.array(trace.prefixes.ids, pa.int64()))
+        columns["prefix_hashes"] = pa.LargeListArray.from_arrays(
+            offsets, pa.array(trace.prefixes.ids, pa.int64())
+        )
         columns["prefix_block_tokens"] = pa.array(np.full(len(trace), trace.prefixes.block_tokens))
     return pa.table(columns)
 
