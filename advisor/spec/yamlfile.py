@@ -73,7 +73,8 @@ def parse_mapping(text: str, source: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise InputError(f"{source}: {where}not valid YAML: {error.problem or error.context}.") from None
+        said = (error.problem or error.context or "").removeprefix("but ")
+        raise InputError(f"{source}: {where}not valid YAML: {said}.") from None
     except yaml.YAMLError as error:
         raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}.") from None
     except (ValueError, OverflowError) as error:  # a date such as 2025-99-99, a number of a million digits
@@ -115,7 +116,7 @@ def _check_size(text: str, source: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise InputError(
-                f"{source}: line {line}: *{event.anchor} refers to another value. Write the value out."
+                f"{source}: line {line}: *{event.anchor} stands for another value. Write it out."
             )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
