@@ -26,10 +26,14 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
         if file.is_dir():
             raise InputError(f"{path}: is a folder; allowed: a file. Name the file inside it.")
         if size > max_bytes:
-            raise InputError(f"{path}: holds {size:,} bytes; allowed: at most {max_bytes:,}. Cut the file down.")
+            raise InputError(
+                f"{path}: holds {size:,} bytes; allowed: at most {max_bytes:,}. Cut the file down."
+            )
         content = file.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Check the path; relative paths start at the current folder.") from None
+        raise InputError(
+            f"{path}: no such file. Check the path; relative paths start at the current folder."
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}.") from None
     if not content.strip():
@@ -45,18 +49,24 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); allowed: a text file.") from None
 
 
-def read_json(path: str | Path, *, schema_version: int | None = None) -> dict[str, Any]:
+def read_json(
+    path: str | Path, *, schema_version: int | None = None, max_bytes: int = MAX_TEXT_BYTES
+) -> dict[str, Any]:
     """Return the JSON object in a file, refusing one of a newer schema version.
 
     Raises:
         InputError: as `read_text`, not JSON, not an object, or a newer schema version.
     """
     try:
-        raw = json.loads(read_text(path))
+        raw = json.loads(read_text(path, max_bytes=max_bytes))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}.") from None
+        raise InputError(
+            f"{path}: line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}."
+        ) from None
     except RecursionError:
         raise InputError(f"{path}: is nested too deeply; allowed: a JSON object.") from None
+    except ValueError:  # Python refuses to read thousands of digits
+        raise InputError(f"{path}: holds a number with thousands of digits; allowed: JSON numbers.") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds a JSON {type(raw).__name__}; allowed: an object.")
     if schema_version is not None:

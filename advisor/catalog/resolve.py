@@ -8,6 +8,7 @@ from advisor.catalog.shapes import model
 from advisor.errors import InputError
 from advisor.spec.huggingface import model_from_config
 from advisor.spec.model import ModelShape
+from advisor.spec.paths import path_under
 
 
 def resolve_model(name_or_path: str, folder: Path) -> ModelShape:
@@ -20,11 +21,16 @@ def resolve_model(name_or_path: str, folder: Path) -> ModelShape:
     Raises:
         InputError: neither a known name nor a path that exists, or a config.json with a fault.
     """
-    path = folder / Path(name_or_path).expanduser()
+    looks_like_path = name_or_path.endswith(".json") or name_or_path.startswith((".", "/", "~"))
+    try:
+        path = path_under(folder, name_or_path)
+    except InputError:
+        if looks_like_path:
+            raise
+        return model(name_or_path)
     if name_or_path.endswith(".json") or (path / "config.json").is_file():
         return model_from_config(path)
-    looks_like_path = name_or_path.startswith((".", "/", "~")) or path.is_dir()
-    if looks_like_path:
+    if looks_like_path or path.is_dir():
         raise InputError(
             f"model: {path / 'config.json'}: no such file; allowed: a catalog name, or a path to config.json."
         )

@@ -114,7 +114,7 @@ def _read(file: Path, stamp: int, row: type[_Row]) -> tuple[_Row, ...]:
 
 def _read_json(file: Path, row: type[_Row]) -> tuple[_Row, ...]:
     """A JSON table is {"schema_version": 1, "<table>": [row, ...]}."""
-    raw, source = read_json(file, schema_version=SCHEMA_VERSION), str(file)
+    raw, source = read_json(file, schema_version=SCHEMA_VERSION, max_bytes=_MAX_BYTES), str(file)
     listed = raw.get(file.stem, raw.get("rules"))
     extra = sorted(set(raw) - {"schema_version", file.stem, "rules"})
     if raw.get("schema_version") != SCHEMA_VERSION or not isinstance(listed, list) or extra:

@@ -17,6 +17,7 @@ from advisor.spec.adapter import (
     ZipfPopularity,
 )
 from advisor.spec.model import ALL_LINEAR
+from advisor.spec.paths import path_under
 from advisor.spec.peft import PeftAdapter, Trait, adapter_from_folder
 
 
@@ -74,7 +75,7 @@ def resolve_adapters(spec: Adapters | AdapterFolders, folder: Path) -> AdapterSe
     """
     if isinstance(spec, Adapters):
         return _by_number(spec)
-    adapters = [adapter_from_folder(folder / Path(path).expanduser()) for path in spec.paths]
+    adapters = [adapter_from_folder(path_under(folder, path)) for path in spec.paths]
     if isinstance(spec.popularity, SharesPopularity) and len(spec.popularity.shares) != len(adapters):
         raise InputError(
             f"adapters.popularity.shares lists {len(spec.popularity.shares)} weights; "

@@ -13,6 +13,7 @@ from advisor.problem import ABSENT, Problem
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Spec, WeightsDtype
 
+_MAX_BYTES: Final = 4 * 2**20  # a config.json has some thousands
 MODELLED_TYPES: Final = ("llama", "mistral", "qwen2", "qwen3", "gemma")
 _REASONS: Final = {
     "gemma2": "alternates sliding-window and full attention",
@@ -49,6 +50,7 @@ class _Config(Spec):
     tie_word_embeddings: bool | None = None
     sliding_window: int | None = Field(None, ge=0)
     use_sliding_window: bool | None = None
+    layer_types: tuple[str, ...] | None = None
 
 
 def model_from_config(path: str | Path) -> ModelShape:
@@ -59,7 +61,7 @@ def model_from_config(path: str | Path) -> ModelShape:
             quantisation that the step-time model does not cover (with the reason).
     """
     file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
-    raw, source = read_json(file), str(file)
+    raw, source = read_json(file, max_bytes=_MAX_BYTES), str(file)
     model_type = _checked_type(raw, source)
     config = validated(_Config, raw, source)
     _check_window(config, model_type, source)
@@ -110,6 +112,11 @@ def _checked_type(raw: dict[str, Any], source: str) -> str:
 
 def _check_window(config: _Config, model_type: str, source: str) -> None:
     """Refuse a window that is in use; Qwen states one that is switched off."""
+    other = sorted(set(config.layer_types or ()) - {"full_attention"})
+    if other:
+        raise InputError(
+            f"{source}: layer_types names {other[0]!r:.40}; allowed: full_attention, as no other is modelled."
+        )
     in_use = config.use_sliding_window if config.use_sliding_window is not None else model_type == "mistral"
     if config.sliding_window and in_use:
         raise InputError(

@@ -30,6 +30,7 @@ Trait = Literal[
 _EMBEDDINGS: Final = ("embed_tokens", "lm_head")
 _PLAIN_INITS: Final = (True, False, "gaussian", "orthogonal")
 _CONFIG: Final = "adapter_config.json"
+_MAX_BYTES: Final = 4 * 2**20  # an adapter_config.json has some thousands
 _WEIGHTS: Final = "adapter_model.safetensors"
 
 
@@ -40,7 +41,7 @@ class _Config(Spec):
 
     peft_type: Literal["LORA"] = Field(description="Only LoRA adapters can be served or merged this way.")
     r: Rank
-    target_modules: str | tuple[str, ...]
+    target_modules: str | tuple[str, ...] = Field(description="List the modules, or write all-linear.")
     lora_alpha: Annotated[float, Field(gt=0, le=1e6)] | None = None
     rank_pattern: dict[str, Rank] | None = None
     alpha_pattern: dict[str, Annotated[float, Field(gt=0, le=1e6)]] | None = None
@@ -79,7 +80,7 @@ def adapter_from_folder(path: str | Path) -> PeftAdapter:
     if not folder.exists():
         raise InputError(f"{folder}: no such folder. Name the folder that holds {_CONFIG}.")
     source = str(folder / _CONFIG)
-    config = validated(_Config, _without_nulls(read_json(source)), source)
+    config = validated(_Config, _without_nulls(read_json(source, max_bytes=_MAX_BYTES)), source)
     ranks = (config.r, *(config.rank_pattern or {}).values())
     root = config.r**0.5 if config.use_rslora else float(config.r)
     weights = folder / _WEIGHTS

@@ -117,3 +117,12 @@ def test_a_path_without_a_config_is_said_to_be_one(tmp_path: Path, name: str) ->
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"config\.json: no such file"):
         resolve_model(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "null\0character", "~nobody-of-this-name/model", "./" + "x" * 5000]
+)
+def test_a_name_that_is_neither_is_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_model(name, tmp_path)
+    assert len(caught.value.sentences) == 1

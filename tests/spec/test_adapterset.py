@@ -109,3 +109,11 @@ def test_shares_must_fit_the_folders(tmp_path: Path) -> None:
     raw = {"paths": ["legal"], "popularity": {"kind": "shares", "shares": [1, 2]}}
     with pytest.raises(InputError, match="lists 2 weights; allowed: one for each of the 1 paths"):
         resolve_adapters(validated(AdapterFolders, raw, "raw"), tmp_path)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "null\0character", "~nobody-of-this-name/adapter", "absent"])
+def test_a_path_that_leads_nowhere_is_one_sentence(tmp_path: Path, path: str) -> None:
+    spec = validated(AdapterFolders, {"paths": [path]}, "raw")
+    with pytest.raises(InputError) as caught:
+        resolve_adapters(spec, tmp_path)
+    assert len(caught.value.sentences) == 1

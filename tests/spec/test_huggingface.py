@@ -154,6 +154,11 @@ def test_a_config_that_cannot_be_modelled_is_refused_in_one_sentence(
         ("", "is empty; allowed: a file with content."),
         ('{"model_type": "llama", "hidden', "not valid JSON"),
         ("[1, 2]", "holds a JSON list; allowed: an object."),
+        (
+            '{"model_type": "llama", "hidden_size": ' + "9" * 5000 + "}",
+            "holds a number with thousands of digits",
+        ),
+        ("{" + " " * 5_000_000 + "}", "bytes; allowed: at most 4,194,304. Cut the file down."),
         ("[" * 100_000, "is nested too deeply; allowed: a JSON object."),
     ],
 )
