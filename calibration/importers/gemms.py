@@ -44,7 +44,7 @@ class GemmTable:
         logs_at = np.interp(wanted, axis, at_shape) + np.maximum(wanted - axis[-1], 0.0)
         return np.asarray(np.exp(logs_at + beyond))
 
-    def reduced(self, m: tuple[int, ...], n: tuple[int, ...], k: tuple[int, ...]) -> GemmTable:
+    def reduced(self, m: tuple[float, ...], n: tuple[float, ...], k: tuple[float, ...]) -> GemmTable:
         """The same table at fewer points (each of them measured)."""
         picks = [np.flatnonzero(np.isin(axis, want)) for axis, want in ((self.m, m), (self.n, n), (self.k, k))]
         return GemmTable(self.m[picks[0]], self.n[picks[1]], self.k[picks[2]], self.seconds[np.ix_(*picks)])

@@ -1,0 +1,103 @@
+"""The paged KV cache: keys and values of every block and layer, and attention over block tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from calibration.engine.batch import AttentionGroup, StepBatch
+
+
+@dataclass(frozen=True, slots=True)
+class KvCache:
+    """Keys and values: each (layers, blocks, block_tokens, kv_heads, head_dim)."""
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of both."""
+        return 2 * self.keys.numel() * self.keys.element_size()
+
+    def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Store new tokens: keys, values (tokens, kv_heads, head_dim) go to places (tokens,)."""
+        self.keys[layer].flatten(0, 1).index_copy_(0, places, keys)
+        self.values[layer].flatten(0, 1).index_copy_(0, places, values)
+
+
+def paged_attention(query: Tensor, cache: KvCache, layer: int, batch: StepBatch) -> Tensor:
+    """Attention of each new token over its sequence: query (tokens, heads, head_dim) -> (tokens, heads · head_dim).
+
+    The blocks of a group are gathered into one padded tensor, at most a quarter of it padding, and
+    torch's scaled_dot_product_attention does the rest. A kernel that reads the blocks where they are
+    would take this function's place.
+    """
+    if len(batch.attention) == 1 and batch.attention[0].in_order:
+        return _attend(query, cache, layer, batch.attention[0])
+    out = query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
+    for group in batch.attention:
+        out[group.rows] = _attend(query[group.rows], cache, layer, group)
+    return out
+
+
+def paged_attention_reference(query: Tensor, cache: KvCache, layer: int, batch: StepBatch) -> Tensor:
+    """The same, token by token in plain products: what attention means. For tests."""
+    out = query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
+    share = query.shape[1] // cache.keys.shape[3]
+    for group in batch.attention:
+        for line, table in enumerate(group.tables):
+            keys = cache.keys[layer, table].flatten(0, 1).float().repeat_interleave(share, dim=1)
+            values = cache.values[layer, table].flatten(0, 1).float().repeat_interleave(share, dim=1)
+            for place in range(group.new_tokens):
+                row = int(group.rows[line * group.new_tokens + place])
+                seen = int(batch.positions[row]) + 1
+                scores = torch.einsum("hd,thd->ht", query[row].float(), keys[:seen]) * query.shape[2] ** -0.5
+                out[row] = torch.einsum("ht,thd->hd", scores.softmax(-1), values[:seen]).flatten()
+    return out
+
+
+def _attend(query: Tensor, cache: KvCache, layer: int, group: AttentionGroup) -> Tensor:
+    """query: (sequences · new, heads, head_dim), ordered as the group's rows."""
+    sequences, new = group.tables.shape[0], group.new_tokens
+    _, heads, dim = query.shape
+    kv_heads = cache.keys.shape[3]
+    keys = _gathered(cache.keys[layer], group)
+    values = _gathered(cache.values[layer], group)
+    query = query.view(sequences, new, heads, dim)
+    if group.mask is not None and new * heads <= 4 * kv_heads * dim:
+        return _attend_folded(query, keys, values, group.mask)
+    out = F.scaled_dot_product_attention(
+        query.transpose(1, 2),
+        keys,
+        values,
+        attn_mask=group.mask,
+        is_causal=group.mask is None,
+        enable_gqa=heads != kv_heads,
+    )
+    return out.transpose(1, 2).reshape(sequences * new, heads * dim)
+
+
+def _attend_folded(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Few new tokens: query heads that share a KV head become rows of one product.
+
+    query: (sequences, new, heads, dim); keys, values: (sequences, kv_heads, kv, dim).
+    """
+    sequences, new, heads, dim = query.shape
+    kv_heads = keys.shape[1]
+    share = heads // kv_heads
+    folded = query.view(sequences, new, kv_heads, share, dim).permute(0, 2, 3, 1, 4)
+    folded = folded.reshape(sequences, kv_heads, share * new, dim)
+    seen = mask if share == 1 or new == 1 else mask.repeat(1, 1, share, 1)
+    out = F.scaled_dot_product_attention(folded, keys, values, attn_mask=seen)
+    out = out.view(sequences, kv_heads, share, new, dim).permute(0, 3, 1, 2, 4)
+    return out.reshape(sequences * new, heads * dim)
+
+
+def _gathered(blocks: Tensor, group: AttentionGroup) -> Tensor:
+    """blocks: (blocks, block_tokens, kv_heads, dim) -> (sequences, kv_heads, kv, dim)."""
+    found = blocks[group.tables].flatten(1, 2)
+    return found[:, : group.kv_tokens].transpose(1, 2)
