@@ -138,7 +138,7 @@ class SkippingReplica:
     def _clear_step(self) -> None:
         """Nothing is under way."""
         self._chunks: list[tuple[int, int, int, int]] = []  # (admission number, tokens before, new tokens, completes)
-        self._missing: list[int] = []  # running requests without a part in this step
+        self._missing: dict[int, int] = {}  # running requests without a part in this step, by admission number
         self._stall_s = 0.0
         self._kind = -1
         self._span = 0  # steps until the alarm
@@ -169,6 +169,7 @@ class SkippingReplica:
     def fail(self) -> list[int]:
         """Die: the step under way is lost. Returns the requests to be routed anew, running ones first."""
         now, run = self.env.now, self._run
+        self._alive = False
         self._cut_short(now)
         self._channels.closed = True
         prefilling = {chunk[0] for chunk in self._chunks}.union(self._partial)
@@ -208,6 +209,7 @@ class SkippingReplica:
 
     def _load_ended(self, adapter: int) -> None:
         now = self.env.now
+        self._note_arrivals(now)
         self._blocked.load_ends(adapter, now)
         self._ready.append((now, adapter))
         self._something_comes(now)
@@ -272,6 +274,9 @@ class SkippingReplica:
         """Book the first steps of the span under way."""
         run = self._run
         served = self._served
+        for number, request in self._missing.items():
+            if number not in self._partial:
+                self._put_off(number, request)
         contexts = self._grow(steps)
         on_time = served
         if self._late:
@@ -283,9 +288,9 @@ class SkippingReplica:
         self._n += steps
         self._t = time_s
         if self._missing:
-            for request in self._missing:
+            for request in self._missing.values():
                 run.ledger.missed.append((request, self._row, self._phase_of(request)))
-            self._missing = []
+            self._missing = {}
         if self._lora:
             self._note_arrivals(time_s)
             self._blocked.advance(time_s)
@@ -302,7 +307,8 @@ class SkippingReplica:
     def _end_late(self, time_s: float) -> int:
         """Requests that had missed steps emit again: their gap is longer than a step. How many."""
         run = self._run
-        back = [request for request in self._late if request not in self._missing]
+        missing = self._missing.values()
+        back = [request for request in self._late if request not in missing]
         for request in back:
             run.ledger.gaps_s.append(time_s - run.last_emission_s.pop(request))
             self._late.remove(request)
@@ -524,13 +530,14 @@ class SkippingReplica:
             else:
                 self._served += 1
                 self._served_context += self._context_of(self._running[number])
+        if not parts:
+            return  # no step: the scheduler is asked again
         for number, request in self._running.items():
             if number not in parts:
-                self._missing.append(request)
+                self._missing[number] = request
                 if number not in self._partial:
                     self._run.last_emission_s.setdefault(request, self._t)
                     self._late.add(request)
-                    self._put_off(number, request)
 
     def _victim(self) -> int:
         """Admission number of the request to preempt: the newest, or the least urgent."""
@@ -692,7 +699,7 @@ class SkippingReplica:
     def _adapters_in_step(self) -> int:
         """Distinct adapters among the requests of the next step."""
         if self._missing:
-            taking_part = set(self._running.values()).difference(self._missing)
+            taking_part = set(self._running.values()).difference(self._missing.values())
             return len({self._run.adapter[request] for request in taking_part} - {BASE})
         return len(self._cache.pins) - len(self._reserved)
 
