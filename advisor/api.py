@@ -17,7 +17,7 @@ from advisor.search.knobs import start_limits, with_slots
 from advisor.search.origins import terms_of
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, facts_of, resolve
-from advisor.search.ranking import Entry, Found, option_of, search
+from advisor.search.ranking import Entry, Found, Work, option_of, search
 from advisor.search.trial import Plan, PoolTraffic, Runner, traffic_of
 from advisor.sim.result import SimResult
 from advisor.spec.engine import EngineLimits
@@ -161,7 +161,7 @@ def _chosen(
             f"{variant.key}: {reason}. Choose a larger device, more tensor parallelism or fewer slots."
         )
     sized = _run(sizer, choice, variant, traffic)
-    option = option_of(question, variant, offer, sized, traffic, warnings)
+    option = option_of(question, Work(0.0, variant, offer, warnings), sized, traffic)
     return question, runner, Entry(option, offer, sized, warnings), traffic
 
 

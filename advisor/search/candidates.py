@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from advisor.catalog.compatibility import check
 from advisor.deployment import Drafting, Variant, Way
 from advisor.errors import InputError
+from advisor.profile import Profile
 from advisor.recommendation import Option, SpecChoice
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.pools import longest_request
 from advisor.search.question import Offer, Question
 from advisor.search.trial import PoolTraffic
+from advisor.spec.adapterset import AdapterSet
 from advisor.spec.spec import Origin
 from advisor.spec.speculation import Draft
 from advisor.speculate import drafting_of
 from advisor.steptime.terms import terms_for
+
+NO_ADAPTERS = AdapterSet((), (), ())
 
 
 def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | Option]:
@@ -62,17 +66,24 @@ def _variant(
         drafting = drafting_of(draft[0], terms, draft[1])
         if drafting is None:
             return refused(f"the profile has no cost of drafting by {method} for this model", "profile")
-    verdicts = (
-        check(question.engine, question.adapters, question.model, method, merged=way == "merged")
-        if way != "base"
-        else ()
-    )
+    served = question.adapters if way != "base" else NO_ADAPTERS
+    verdicts = check(question.engine, served, question.model, method, merged=way == "merged")
     for verdict in verdicts:
         if verdict.refuses:
-            return refused(f"{verdict.reason} ({verdict.source})", "compatibility")
+            return refused(f"{verdict.sentence} Source: {verdict.source}.", "compatibility")
+    if method is not None:
+        profile = _serial_if_needed(question, profile, method)
     share = question.scenario.engine.memory_share or question.engine.memory_share
     variant = Variant(way, profile, terms, drafting, share, question.adapters.target_modules)
-    return variant, tuple(f"{verdict.reason} ({verdict.source})" for verdict in verdicts)
+    return variant, tuple(verdict.sentence for verdict in verdicts)
+
+
+def _serial_if_needed(question: Question, profile: Profile, method: str) -> Profile:
+    """Drafting on the CPU makes some engines schedule between steps again."""
+    known = question.engine.method(method)
+    if known is None or known.keeps_async_scheduling or not profile.host.overlapped:
+        return profile
+    return profile.model_copy(update={"host": profile.host.model_copy(update={"overlapped": False})})
 
 
 def memory_reason(question: Question, variant: Variant, traffic: PoolTraffic) -> str | None:

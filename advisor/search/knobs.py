@@ -19,7 +19,7 @@ _SLOTS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024
 def start_limits(question: Question, variant: Variant) -> EngineLimits:
     """The engine's defaults on this device, or what the user fixed; LoRA off."""
     wish, engine = question.scenario.engine, question.engine
-    seats, budget = engine.defaults_for(variant.profile.device.memory_bytes)
+    seats, budget = engine.default_limits(variant.profile.device)
     gamma = 0 if variant.drafting is None else variant.drafting.draft_length
     budget = wish.max_num_batched_tokens or budget
     return EngineLimits(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.deployment import Variant
-from advisor.search.estimate import Demand, steady_state
+from advisor.search.estimate import Demand, SteadyState, steady_state
 from advisor.search.knobs import slot_choices, start_limits, tighter, with_slots
 from advisor.search.question import Question
 from advisor.search.sizing import Sized, fewest_replicas
@@ -56,7 +56,7 @@ class Sizer:
         )
         rate = len(trace) / max(self.duration_s, 1e-9)
 
-        def fits(replicas: int) -> bool:
+        def state(replicas: int) -> SteadyState:
             demand = Demand(
                 rate / replicas,
                 float(trace.prompt_tokens.mean()),
@@ -65,18 +65,12 @@ class Sizer:
                 tau,
                 0 if spec is None else spec.draft_length,
             )
-            state = steady_state(clock, limits, kv, demand)
-            return state.stable and state.tpot_s <= _TPOT_MARGIN * tpot
+            return steady_state(clock, limits, kv, demand)
 
         most = self.question.scenario.search.max_replicas
-        high = 1
-        while high < most and not fits(high):
-            high *= 2
-        low = high // 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if fits(middle) else (middle, high)
-        return min(high, most)
+        if state(most).tpot_s > _TPOT_MARGIN * tpot:
+            tpot = np.inf  # no number meets the limit by algebra: begin where the load fits at all
+        return _smallest(lambda n: state(n).stable and state(n).tpot_s <= _TPOT_MARGIN * tpot, most)
 
     def one_pool(
         self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, guess: int | None = None
@@ -85,12 +79,12 @@ class Sizer:
         sized = self._fewest(variant, limits, traffic, guess or self.guess(variant, limits, traffic))
         return SizedPlan(Plan(variant, limits, (sized.replicas,)), sized.trial, sized.stagnant, 1)
 
-    def multi_lora(self, variant: Variant, traffic: PoolTraffic) -> SizedPlan:
+    def multi_lora(self, variant: Variant, traffic: PoolTraffic, *, climb: bool = True) -> SizedPlan:
         """Size a multi-LoRA pool and find the number of slots at which it does best (the inner optimum).
 
         Algebra gives the fewest replicas for each rung of the ladder of slots; the search starts on the
         best rung (the lowest of several) and climbs to a neighbour as long as that needs fewer
-        replicas, or strains the limits less with the same number.
+        replicas, or strains the limits less with the same number. Without `climb` the algebra's rung stays.
         """
         plain = start_limits(self.question, variant)
         rungs = [
@@ -101,7 +95,7 @@ class Sizer:
         at = int(np.argmin(guesses))
         best = self.one_pool(variant, rungs[at], traffic, guesses[at])
         seen = {at}
-        while True:
+        while climb:
             beside = [i for i in (at + 1, at - 1) if 0 <= i < len(rungs) and i not in seen]
             if not beside or best.stagnant:
                 break
@@ -180,6 +174,18 @@ class Sizer:
 
     def _holds_longest(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic) -> bool:
         return variant.memory(limits).kv_tokens >= longest_request(traffic, variant)
+
+
+def _smallest(fits: Callable[[int], bool], most: int) -> int:
+    """Smallest number up to `most` that fits, by doubling and bisection; `most` if none does."""
+    high = 1
+    while high < most and not fits(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return min(high, most)
 
 
 def longest_request(traffic: PoolTraffic, variant: Variant) -> int:

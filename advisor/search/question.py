@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.catalog.engines import engine as catalog_engine
+from advisor.catalog.capabilities import engine as catalog_engine
 from advisor.catalog.prices import price_of
 from advisor.catalog.resolve import resolve_model
 from advisor.errors import InputError
@@ -20,6 +20,7 @@ from advisor.spec.model import ModelShape
 from advisor.spec.price import DevicePrice
 from advisor.spec.scenario import Scenario
 from advisor.trace.realise import trace_of
+from advisor.trace.scale import take
 from advisor.trace.trace import Trace
 
 
@@ -102,10 +103,18 @@ def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapab
     offers = []
     for name in wanted:
         newest = max(by_device[name], key=lambda profile: profile.created)
-        price = price_of(name, scenario.prices)
+        price = _price(name, scenario)
         if price is not None or scenario.devices:
             offers.append(Offer(newest, price))
     return tuple(offers)
+
+
+def _price(device: str, scenario: Scenario) -> DevicePrice | None:
+    """The price to reckon with; None where nobody names one for this device under the scenario's wishes."""
+    try:
+        return price_of(device, scenario.prices)
+    except InputError:
+        return None
 
 
 def typical_stretch(trace: Trace, requests: int) -> Trace:
@@ -121,8 +130,6 @@ def typical_stretch(trace: Trace, requests: int) -> Trace:
 
 def stretch(trace: Trace, start: int, stop: int) -> Trace:
     """Requests start..stop-1 with arrivals shifted so that the first comes at once."""
-    from advisor.trace.scale import take
-
     return take(trace, np.arange(start, stop))
 
 

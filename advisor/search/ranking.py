@@ -29,6 +29,16 @@ Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """A variant to size."""
+
+    optimistic_usd_per_hour: float  # by algebra
+    variant: Variant
+    offer: Offer
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A sized candidate: what the option says and what later studies need."""
 
@@ -65,7 +75,7 @@ def search(question: Question, progress: Progress | None = None) -> Found:
         for way in ("base", "multi-lora", "merged")
     }
     entries: list[Entry] = []
-    waiting: list[tuple[float, int, Variant, Offer, tuple[str, ...]]] = []
+    waiting: list[Work] = []
     offers = {offer.profile.device.name: offer for offer in question.offers}
     for item in variants(question):
         if isinstance(item, Option):
@@ -80,25 +90,18 @@ def search(question: Question, progress: Progress | None = None) -> Found:
             )
             entries.append(Entry(option, offer, None))
             continue
-        waiting.append(
-            (
-                _optimistic(question, sizer, variant, offer, traffic[variant.way]),
-                len(waiting),
-                variant,
-                offer,
-                warnings,
-            )
-        )
-    waiting.sort(key=lambda row: row[:2])
+        price = _optimistic(question, sizer, variant, offer, traffic[variant.way])
+        waiting.append(Work(price, variant, offer, warnings))
+    waiting.sort(key=lambda work: work.optimistic_usd_per_hour)
     best, candidates = float("inf"), 0
-    for done, (_, _, variant, offer, warnings) in enumerate(waiting):
-        tell(0.8 * done / max(len(waiting), 1), variant.key)
-        sized = _sized(sizer, variant, offer, traffic[variant.way], best)
+    for done, work in enumerate(waiting):
+        tell(0.8 * done / len(waiting), work.variant.key)
+        sized = _sized(sizer, work, traffic[work.variant.way], best)
         candidates += sized.tried
-        option = option_of(question, variant, offer, sized, traffic[variant.way], warnings)
+        option = option_of(question, work, sized, traffic[work.variant.way])
         if option.feasible and not option.is_reference and option.usd_per_hour is not None:
             best = min(best, option.usd_per_hour)
-        entries.append(Entry(option, offer, sized, warnings))
+        entries.append(Entry(option, work.offer, sized, work.warnings))
     tell(0.8, "confirming the best on a longer stretch")
     ranked = ranked_entries(question, entries)
     ranked = ranked_entries(question, _confirmed(question, runner, ranked))
@@ -119,17 +122,19 @@ def _optimistic(
     return price * replicas * variant.terms.tensor_parallel
 
 
-def _sized(
-    sizer: Sizer, variant: Variant, offer: Offer, traffic: tuple[PoolTraffic, ...], best: float
-) -> SizedPlan:
+def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
+    """Size one variant; search its knobs only where that could make it the best."""
+    variant, near = work.variant, work.optimistic_usd_per_hour <= _NEAR * best_usd_per_hour
     if variant.way == "merged":
         return sizer.merged(variant, traffic)
     if variant.way == "multi-lora":
-        sized = sizer.multi_lora(variant, traffic[0])
+        sized = sizer.multi_lora(variant, traffic[0], climb=near)
     else:
         sized = sizer.one_pool(variant, start_limits(sizer.question, variant), traffic[0])
-    price = float("inf") if offer.price is None else offer.price.usd_per_hour * sized.plan.devices
-    if price <= _NEAR * best or not sized.trial.holds:
+    price = float("inf") if work.offer.price is None else work.offer.price.usd_per_hour
+    degree = variant.terms.tensor_parallel
+    with_one_less = price * (sized.plan.devices - (degree if sized.trial.holds else 0))
+    if with_one_less < best_usd_per_hour:
         sized = sizer.tightened(sized, traffic[0])
     return sized
 
@@ -162,19 +167,14 @@ def _resized(
         again = sizer.merged(variant, traffic)
     else:
         again = sizer.one_pool(variant, limits, traffic[0], sized.plan.replicas[0])
-    option = option_of(question, variant, entry.offer, again, traffic, entry.warnings)
+    work = Work(0.0, variant, entry.offer, entry.warnings)
+    option = option_of(question, work, again, traffic)
     return Entry(option, entry.offer, again, entry.warnings)
 
 
-def option_of(
-    question: Question,
-    variant: Variant,
-    offer: Offer,
-    sized: SizedPlan,
-    traffic: tuple[PoolTraffic, ...],
-    warnings: tuple[str, ...],
-) -> Option:
+def option_of(question: Question, work: Work, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]) -> Option:
     """Put a sized plan into the words of the answer."""
+    variant, offer, warnings = work.variant, work.offer, work.warnings
     plan, trial = sized.plan, sized.trial
     degree, price = variant.terms.tensor_parallel, offer.price
     cost = None

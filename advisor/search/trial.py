@@ -15,7 +15,8 @@ from advisor.sim.result import CAUSES, SimResult
 from advisor.sim.setup import ReplicaSetup, Router
 from advisor.spec.engine import EngineLimits
 from advisor.spec.objective import Objective
-from advisor.trace.trace import BASE, Trace
+from advisor.trace.scale import take
+from advisor.trace.trace import BASE, Ints, Trace
 
 _WAITS = [CAUSES.index("queue"), CAUSES.index("adapter_wait")]
 _GROWTH_S = 1.0
@@ -77,18 +78,21 @@ def traffic_of(way: Way, trace: Trace, deployed: Sequence[str]) -> tuple[PoolTra
         return (PoolTraffic("base", ("base",), as_base(trace), False, 1.0),)
     if way == "multi-lora":
         return (PoolTraffic("multi-lora", names, trace, False, 1.0),)
-    from advisor.trace.scale import take
-
     total = max(len(trace), 1)
     pools = []
     for index, name in ((BASE, "base"), *enumerate(names)):
         mine = np.flatnonzero(trace.adapter == index)
         if index != BASE or len(mine):
-            part = as_base(take(trace, mine, rebase=False))
+            part = as_base(_subset(trace, mine))
             pools.append(PoolTraffic(name, (name,), part, index != BASE, len(mine) / total))
     idle = [name for name in deployed if name not in set(names)]
-    empty = as_base(take(trace, np.zeros(0, dtype=np.int64), rebase=False))
+    empty = as_base(_subset(trace, np.zeros(0, dtype=np.int64)))
     return (*pools, *(PoolTraffic(name, (name,), empty, True, 0.0) for name in idle))
+
+
+def _subset(trace: Trace, index: Ints) -> Trace:
+    """Some requests at their own times."""
+    return replace(take(trace, index), arrival_s=trace.arrival_s[index])
 
 
 def is_steady(result: SimResult) -> bool:

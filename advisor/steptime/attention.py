@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from advisor.profile import PrefillAttention
 
@@ -11,7 +15,10 @@ _SHIFT = 256.0
 """Added to the context before the logarithm, so that a context of nothing has a place on the axis."""
 
 
-def chunk_work(new_tokens: float, context_tokens: float) -> float:
+_Tokens = TypeVar("_Tokens", float, NDArray[np.float64])
+
+
+def chunk_work(new_tokens: _Tokens, context_tokens: float) -> _Tokens:
     """Query-key pairs of a causal chunk, q·(c + q/2). Source: design.md section 3."""
     return new_tokens * (context_tokens + 0.5 * new_tokens)
 
@@ -29,13 +36,21 @@ class ChunkAttention:
         self._log_q = [math.log(q) for q in self._q]
         self._log_c = [math.log(c + _SHIFT) for c in self._c]
         self._log_s = [[math.log(max(s, 1e-12)) for s in row] for row in term.seconds]
-        self._fresh = [0.0, *(self._interpolated(q, 0) for q in range(1, budget + 1))]
+        self._fresh = self._without_context(budget)
 
     def seconds(self, new_tokens: int, context_tokens: int) -> float:
         """Seconds of one chunk."""
         if context_tokens == 0 and new_tokens < len(self._fresh):
             return self._fresh[new_tokens]
         return self._interpolated(new_tokens, context_tokens)
+
+    def _without_context(self, budget: int) -> list[float]:
+        """Seconds of chunks of 0, 1, ..., `budget` tokens at the start of a prompt: most chunks by far."""
+        q = np.arange(1, budget + 1, dtype=np.float64)
+        inside = np.clip(q, self._q[0], self._q[-1])
+        seconds = np.exp(np.interp(np.log(inside), self._log_q, [row[0] for row in self._log_s]))
+        grown = chunk_work(q, self._c[0]) / chunk_work(inside, self._c[0])
+        return [0.0, *(seconds * np.where(q > inside, grown, 1.0)).tolist()]
 
     def _interpolated(self, new_tokens: float, context_tokens: float) -> float:
         q = min(max(new_tokens, self._q[0]), self._q[-1])

@@ -8,20 +8,15 @@ from advisor.recommendation import Knee, SlotSweep
 from advisor.search.knobs import slot_choices, with_slots
 from advisor.search.question import Question
 from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_of
-from advisor.trace.trace import Trace
+from advisor.trace.scale import faster
 
 _LOADS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _HEADROOM_MOST = 8.0
 _HEADROOM_ROUNDS = 5
 
 
-def at_load(trace: Trace, factor: float) -> Trace:
-    """The same requests, coming `factor` times as fast."""
-    return replace(trace, arrival_s=trace.arrival_s / factor)
-
-
 def _run(question: Question, runner: Runner, plan: Plan, factor: float) -> Trial:
-    trace = at_load(question.trial, factor)
+    trace = faster(question.trial, factor)
     traffic: tuple[PoolTraffic, ...] = traffic_of(plan.variant.way, trace, question.adapters.names)
     results = [
         runner.fleet(

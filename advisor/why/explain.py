@@ -21,6 +21,7 @@ from advisor.search.question import Question
 from advisor.search.trial import Plan, Runner, as_base, traffic_of
 from advisor.sim.result import SimResult
 from advisor.sim.setup import AdapterLoads, ReplicaSetup, Router, SpecSetup
+from advisor.trace.scale import take
 from advisor.trace.trace import Trace
 from advisor.why.counterfactual import LoraInPrefillOnly, WithoutLora
 
@@ -102,8 +103,6 @@ def _adapter_acceptance(spec: SpecSetup | None) -> SpecSetup | None:
 
 def _lone(runner: Runner, setup: ReplicaSetup, trace: Trace, router: Router) -> SimResult:
     """Single requests on an idle replica: a sample of the trace, so far apart that none meets another."""
-    from advisor.trace.scale import take
-
     index = np.unique(np.linspace(0, len(trace) - 1, min(len(trace), _LONE_REQUESTS)).astype(np.int64))
     sample = take(trace, index)
     apart = replace(sample, arrival_s=np.arange(len(sample), dtype=np.float64) * _LONE_GAP_S)

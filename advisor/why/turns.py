@@ -11,7 +11,7 @@ from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Question
 from advisor.search.ranking import Entry, Found
 from advisor.search.trial import Runner, traffic_of
-from advisor.why.curves import at_load
+from advisor.trace.scale import faster
 
 _LOADS = (0.5, 2.0)
 _RIVALS = 3
@@ -72,7 +72,7 @@ def _turn(what: str, value: str, best: Entry, winner: tuple[str, float] | None) 
 
 
 def _at_load(question: Question, rivals: list[Entry], best: Entry, factor: float) -> Turn:
-    changed = replace(question, trial=at_load(question.trial, factor))
+    changed = replace(question, trial=faster(question.trial, factor))
     winner = _winner(changed, rivals, [_variant(e) for e in rivals])
     return _turn("load", f"{factor:g} x", best, winner)
 

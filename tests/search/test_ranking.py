@@ -1,0 +1,119 @@
+"""The search as a whole: what is feasible, what is cheapest, what is refused and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from advisor.search.knobs import slot_choices, start_limits, with_slots
+from advisor.search.pools import Sizer
+from advisor.search.question import Question
+from advisor.search.ranking import Found, search
+from advisor.search.trial import Plan, Runner, as_base, traffic_of
+from tests.profiles import DEVICE, profile
+from tests.questions import question
+from tests.search.variants import plain_variant, variant_of
+
+
+@pytest.fixture(scope="module")
+def asked() -> Question:
+    """The small question."""
+    return question(speculation={"drafts": [{"method": "ngram"}]})
+
+
+@pytest.fixture(scope="module")
+def found(asked: Question) -> Found:
+    """Its answer."""
+    return search(asked)
+
+
+def test_every_way_is_ranked_feasible_first_by_price(found: Found) -> None:
+    options = [entry.option for entry in found.entries]
+    assert {(o.way, o.speculation is not None) for o in options} == {
+        (way, drafts) for way in ("base", "multi-lora", "merged") for drafts in (False, True)
+    }
+    feasible = [o for o in options if o.feasible]
+    assert options[: len(feasible)] == feasible
+    prices = [o.usd_per_hour for o in feasible]
+    assert prices == sorted(prices)  # type: ignore[type-var]  # feasible options have a price
+    assert all(o.reason and o.bound for o in options if not o.feasible)
+
+
+def test_the_base_model_is_a_reference_and_never_recommended(found: Found) -> None:
+    assert found.best is not None
+    assert found.best.option.way != "base"
+    assert all(e.option.is_reference == (e.option.way == "base") for e in found.entries)
+
+
+def test_merged_keeps_a_deployment_for_every_adapter(found: Found, asked: Question) -> None:
+    merged = next(e.option for e in found.entries if e.option.way == "merged")
+    assert merged.replicas >= len(asked.adapters)
+    assert sum(pool.replicas for pool in merged.pools) == merged.replicas
+    assert sum(pool.share_of_requests for pool in merged.pools) == pytest.approx(1.0)
+
+
+def test_one_replica_less_breaks_the_objective(asked: Question, found: Found) -> None:
+    for entry in found.entries:
+        if entry.sized is None or entry.option.way != "multi-lora" or entry.option.replicas < 2:
+            continue
+        plan = entry.sized.plan
+        runner = Runner(asked.scenario.objective, asked.ranks, asked.scenario.seed)
+        less = runner.run(
+            plan.with_replicas(plan.replicas[0] - 1),
+            traffic_of("multi-lora", asked.trial, asked.adapters.names),
+            asked.trial.duration_s,
+        )
+        assert not less.holds
+
+
+def test_the_inner_optimum_of_the_slots_is_found(asked: Question) -> None:
+    """No number of slots on the ladder does with fewer replicas, or strains the limits less with as many."""
+    variant = variant_of(asked, "multi-lora")
+    runner = Runner(asked.scenario.objective, asked.ranks, asked.scenario.seed)
+    sizer = Sizer(asked, runner, asked.trial.duration_s)
+    (traffic,) = traffic_of("multi-lora", asked.trial, asked.adapters.names)
+    best = sizer.multi_lora(variant, traffic)
+    plain = start_limits(asked, variant)
+    brute = [
+        sizer.one_pool(variant, with_slots(asked, variant, plain, slots), traffic)
+        for slots in slot_choices(asked, variant)
+    ]
+    holding = [sized for sized in brute if sized.trial.holds]
+    assert best.plan.replicas == min(sized.plan.replicas for sized in holding)
+    rivals = [sized.trial.strain for sized in holding if sized.plan.replicas == best.plan.replicas]
+    assert best.trial.strain <= min(rivals) * 1.05
+
+
+def test_merged_weights_run_as_the_base_does_to_the_last_bit(asked: Question) -> None:
+    runner = Runner(asked.scenario.objective, asked.ranks, 0)
+    base, merged = plain_variant(asked), variant_of(asked, "merged")
+    limits = start_limits(asked, base)
+    trace = as_base(asked.trial)
+    one = runner.fleet(runner.replica(base, limits, fine_tuned=False), trace, 1, "round-robin")
+    two = runner.fleet(runner.replica(merged, limits, fine_tuned=True), trace, 1, "round-robin")
+    np.testing.assert_array_equal(one.last_token_s, two.last_token_s)
+
+
+def test_a_device_that_is_too_small_is_refused_for_its_memory() -> None:
+    small = profile(device=DEVICE.model_copy(update={"name": "TINY-16", "memory_bytes": 16e9}), name="tiny")
+    entries = search(question(small)).entries
+    assert {e.option.bound for e in entries} == {"memory"}
+    assert "GiB" in entries[0].option.reason
+
+
+def test_an_impossible_limit_is_said_not_to_be_helped_by_replicas() -> None:
+    objective = {"slos": [{"metric": "tpot", "limit": "1ms"}]}
+    found = search(question(objective=objective, search={"requests": 100}))
+    assert found.best is None
+    assert all("do not help" in e.option.reason for e in found.entries if e.option.way == "base")
+
+
+def test_a_budget_bounds_the_answer() -> None:
+    found = search(question(objective={"preset": "server", "budget": "0.5 USD/h"}, search={"requests": 100}))
+    assert found.best is None
+    assert {e.option.bound for e in found.entries} == {"budget"}
+
+
+def test_the_plan_counts_devices_over_pools_and_degree(asked: Question) -> None:
+    variant = plain_variant(asked)
+    assert Plan(variant, start_limits(asked, variant), (2, 3)).devices == 5
