@@ -21,16 +21,16 @@ _BLIND: Final = ("ngram",)  # copies from the text itself, so that a fine-tune c
 class AcceptanceRow(Spec):
     """Tokens a verify step at draft lengths 1 to 5 and 7, bonus included. A row of acceptance.csv."""
 
-    method: Method
-    task: Task
-    dataset: str = Field(min_length=1)
-    target_model: str = Field(min_length=1)
-    tokens_1: float = Field(ge=1, le=2)
-    tokens_2: float = Field(ge=1, le=3)
-    tokens_3: float = Field(ge=1, le=4)
-    tokens_4: float = Field(ge=1, le=5)
-    tokens_5: float = Field(ge=1, le=6)
-    tokens_7: float = Field(ge=1, le=8)
+    method: Method = Field(description="How drafts are made.")
+    task: Task = Field(description="Kind of text.")
+    dataset: str = Field(min_length=1, description="The prompts.")
+    target_model: str = Field(min_length=1, description="The model that was drafted for.")
+    tokens_1: float = Field(ge=1, le=2, description="Tokens a step with 1 draft.")
+    tokens_2: float = Field(ge=1, le=3, description="Tokens a step with 2 drafts.")
+    tokens_3: float = Field(ge=1, le=4, description="Tokens a step with 3 drafts.")
+    tokens_4: float = Field(ge=1, le=5, description="Tokens a step with 4 drafts.")
+    tokens_5: float = Field(ge=1, le=6, description="Tokens a step with 5 drafts.")
+    tokens_7: float = Field(ge=1, le=8, description="Tokens a step with 7 drafts.")
     source: str = Field(min_length=1)
     date: str = Field(min_length=1)
 
@@ -53,7 +53,7 @@ class AcceptanceRow(Spec):
 class ShiftRow(Spec):
     """What a fine-tune leaves of the accepted drafts. A row of adapter_shift.csv."""
 
-    shift: Shift
+    shift: Shift = Field(description="How far the fine-tunes are from the base.")
     factor: float = Field(ge=0, le=1, description="Multiplies τ - 1, the accepted drafts of a step.")
     source: str = Field(min_length=1)
     date: str = Field(min_length=1)

@@ -62,14 +62,14 @@ def _fillable(reason: str) -> str:
 class Rule(Spec):
     """One rule of compatibility.json."""
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, description="A word for the rule.")
     engines: tuple[str, ...] = Field((), description="Engines that it is about; all if empty.")
     when: tuple[Fact, ...] = Field(description="Facts that must all hold.")
-    verdict: Literal["refuse", "warn"]
+    verdict: Literal["refuse", "warn"] = Field(description="Whether the deployment is left out.")
     reason: Annotated[str, AfterValidator(_fillable)] = Field(
         min_length=1, description="Starts in the middle of a sentence; may name {engine}, {rank}, {note}, ..."
     )
-    mend: str = ""
+    mend: str = Field("", description="What to do about it, as a sentence.")
     source: str = Field(min_length=1)
     date: str = Field(min_length=1)
 

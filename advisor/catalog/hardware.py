@@ -17,7 +17,7 @@ class DeviceRow(Spec):
     memory_mib: float = Field(gt=0, le=1e8, description="As the driver reports it, ECC taken off.")
     bandwidth_gb_s: float = Field(gt=0, le=1e6, description="Memory bandwidth, datasheet.")
     bf16_tflops: float = Field(gt=0, le=1e6, description="Dense, without sparsity, datasheet.")
-    fp8_tflops: float | None = Field(None, gt=0, le=1e6)
+    fp8_tflops: float | None = Field(None, gt=0, le=1e6, description="Empty if the device has no fp8.")
     host_link_gb_s: float = Field(gt=0, le=1e6, description="A direction.")
     peer_link_gb_s: float | None = Field(
         None, gt=0, le=1e6, description="A direction; empty: over the host link."

@@ -21,12 +21,12 @@ from advisor.spec.spec import Spec
 class TokenPriceRow(Spec):
     """A token price of one model, or of a class of sizes. A row of token_prices.csv."""
 
-    provider: str = Field(min_length=1)
+    provider: str = Field(min_length=1, description="Who sells it.")
     model: str = Field("", description="A catalog name; empty where the price is for a class of sizes.")
-    above_billion_parameters: float | None = Field(None, ge=0)
-    to_billion_parameters: float | None = Field(None, gt=0)
-    usd_per_mtok_input: float = Field(ge=0)
-    usd_per_mtok_output: float = Field(ge=0)
+    above_billion_parameters: float | None = Field(None, ge=0, description="The class begins above this.")
+    to_billion_parameters: float | None = Field(None, gt=0, description="The class ends here.")
+    usd_per_mtok_input: float = Field(ge=0, description="A million prompt tokens.")
+    usd_per_mtok_output: float = Field(ge=0, description="A million answer tokens.")
     lora: str = Field("", description="The provider's rule for adapters at this price; empty: none offered.")
     source: str = Field(min_length=1)
     date: str = Field(min_length=1)
@@ -42,11 +42,11 @@ class TokenPriceRow(Spec):
 class LoraOffer(Spec):
     """How a provider charges for adapters. A row of lora_offers.csv."""
 
-    provider: str = Field(min_length=1)
-    offer: str = Field(min_length=1)
-    price_rule: str = Field(min_length=1)
-    limits: str = ""
-    latency: str = ""
+    provider: str = Field(min_length=1, description="Who sells it.")
+    offer: str = Field(min_length=1, description="What is sold.")
+    price_rule: str = Field(min_length=1, description="What is paid for.")
+    limits: str = Field("", description="On rank, number or size of adapters.")
+    latency: str = Field("", description="What the seller says about it.")
     source: str = Field(min_length=1)
     date: str = Field(min_length=1)
 

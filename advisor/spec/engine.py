@@ -15,7 +15,7 @@ Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 class SpecMethod(Spec):
     """One way to draft, as an engine supports it."""
 
-    method: Literal["ngram", "draft_model", "eagle3", "mtp"]
+    method: Literal["ngram", "draft_model", "eagle3", "mtp"] = Field(description="How drafts are made.")
     with_lora: bool = Field(description="Whether it runs together with unmerged adapters.")
     keeps_async_scheduling: bool = Field(
         True, description="False: drafting on the CPU makes the engine serial."
@@ -23,25 +23,25 @@ class SpecMethod(Spec):
     max_batch: int | None = Field(
         None, ge=1, description="The engine stops drafting above this many sequences."
     )
-    note: str = ""
+    note: str = Field("", description="What to know about it together with adapters.")
 
 
 class MemoryTier(Spec):
     """Defaults that hold on devices with at least this much memory."""
 
-    min_memory_gib: float = Field(ge=0)
+    min_memory_gib: float = Field(ge=0, description="Device memory from which the tier holds.")
     except_devices: tuple[str, ...] = Field(
         (), description="Beginnings of device names that the tier leaves out."
     )
-    max_num_seqs: int = Field(ge=1)
-    max_num_batched_tokens: int = Field(ge=1)
+    max_num_seqs: int = Field(ge=1, description="Most sequences in a batch.")
+    max_num_batched_tokens: int = Field(ge=1, description="Token budget of a step.")
 
 
 class EngineCapability(Spec):
     """One engine version: scheduling rules, LoRA rules, defaults. A row of the catalog."""
 
     name: str = Field(min_length=1, description="vllm, sglang, ...")
-    version: str = Field(min_length=1)
+    version: str = Field(min_length=1, description="As the engine calls it.")
     multi_lora: bool = Field(description="Serves several unmerged adapters from one copy of the base.")
     mixes_adapters: bool = Field(True, description="Requests of different adapters share a batch.")
     loads_at_run_time: bool = Field(True, description="Adapters may come and go while it serves.")
@@ -56,7 +56,7 @@ class EngineCapability(Spec):
     serves_dora: bool = Field(description="Unmerged DoRA adapters.")
     serves_rslora: bool = Field(description="Reads use_rslora and scales by alpha / sqrt(r).")
     serves_modules_to_save: bool = Field(description="Unmerged adapters with fully trained modules.")
-    kv_block_tokens: int = Field(ge=1)
+    kv_block_tokens: int = Field(ge=1, description="Tokens of one block of the KV cache.")
     memory_share: float = Field(
         gt=0, le=1, description="Default share of the device memory that the engine takes."
     )
@@ -65,7 +65,7 @@ class EngineCapability(Spec):
     defaults_by_memory: tuple[MemoryTier, ...] = Field(
         (), description="Largest memory first; the first that fits."
     )
-    speculation: tuple[SpecMethod, ...]
+    speculation: tuple[SpecMethod, ...] = Field(description="Ways to draft that it has.")
     quantisations: tuple[str, ...] = Field(
         description="Weight types that may be served, such as bfloat16, fp8."
     )

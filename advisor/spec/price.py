@@ -14,8 +14,10 @@ class DevicePrice(Spec):
     """One device rented by the hour. A row of the catalog."""
 
     device: str = Field(min_length=1, description="A device name of the catalog.")
-    provider: str = Field(min_length=1)
-    tier: Literal["on-demand", "spot", "reserved", "endpoint"]
+    provider: str = Field(min_length=1, description="Who rents it out.")
+    tier: Literal["on-demand", "spot", "reserved", "endpoint"] = Field(
+        description="Only on-demand and spot rows are taken; the others are for comparison."
+    )
     usd_per_hour: float = Field(gt=0, description="For one device.")
     min_devices: int = Field(1, ge=1, description="Smallest number that can be rented together.")
     product: str = Field("", description="The seller's name for it, such as H100 SXM Secure Cloud.")

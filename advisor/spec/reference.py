@@ -43,16 +43,22 @@ workload:
 objective: {preset: chat}
 ```
 """
+_COMMON: Final = {
+    "kind": "Chooses this form.",
+    "name": "Its name.",
+    "source": "Where it was read.",
+    "date": "When the source was read.",
+}
 
 
 def reference() -> str:
     """Return the reference page as Markdown: one section a mapping, one row a field."""
-    sections = "\n".join(_section(model) for model in _reachable(Scenario))
+    sections = "\n".join(section(model) for model in reachable(Scenario))
     return f"{_HEAD}\n{sections}\n{_presets()}"
 
 
-def _reachable(root: type[BaseModel]) -> list[type[BaseModel]]:
-    """List a model and those inside it, in the order of reading."""
+def reachable(*roots: type[BaseModel]) -> list[type[BaseModel]]:
+    """List models and those inside them, in the order of reading."""
     found: list[type[BaseModel]] = []
 
     def visit(model: type[BaseModel]) -> None:
@@ -62,7 +68,8 @@ def _reachable(root: type[BaseModel]) -> list[type[BaseModel]]:
                 for inner in _models_in(bare(field_type(field))):
                     visit(inner)
 
-    visit(root)
+    for root in roots:
+        visit(root)
     return found
 
 
@@ -76,14 +83,15 @@ def _models_in(given: Type) -> Iterator[type[BaseModel]]:
         yield from _models_in(bare(item_type(given.kind, 0)))
 
 
-def _section(model: type[BaseModel]) -> str:
+def section(model: type[BaseModel]) -> str:
+    """Write one mapping (or one row of a table) as a heading, a sentence and a table of its fields."""
     doc = " ".join((model.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
     head = f"## {model.__name__}\n\n{doc}\n\n| field | allowed | default | meaning |\n|---|---|---|---|\n"
     return head + "".join(_line(name, field) for name, field in model.model_fields.items())
 
 
 def _line(name: str, field: FieldInfo) -> str:
-    meaning = field.description or ("Chooses this form." if name == "kind" else "")
+    meaning = field.description or _COMMON.get(name, "")
     cells = (f"`{name}`", _allowed(field), _default(field), meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
