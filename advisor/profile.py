@@ -9,6 +9,7 @@ All times are seconds, all sizes bytes.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -264,7 +265,43 @@ def load_profile(path: str | Path) -> Profile:
 
 
 def save_profile(profile: Profile, path: str | Path) -> None:
-    """Write a profile; the old file stays whole until the new one is complete."""
+    """Write a profile, each list of numbers on one line; the old file stays whole until the new one is complete."""
     from advisor.files import write_text
 
-    write_text(path, profile.model_dump_json(indent=1) + "\n")
+    write_text(path, _NUMBER_LIST.sub(_one_line, profile.model_dump_json(indent=1)) + "\n")
+
+
+def find_profiles(folder: str | Path | None = None) -> dict[str, Path]:
+    """Return the profiles of a folder by name (file name without .json), sorted; the shipped ones without a folder.
+
+    Raises:
+        InputError: the folder given does not exist.
+    """
+    from advisor.datafiles import data_dir
+    from advisor.errors import InputError
+
+    place = data_dir() / "profiles" if folder is None else Path(folder)
+    if not place.is_dir():
+        raise InputError(f"{place}: no such folder; allowed: a folder of profiles (*.json).")
+    return {path.stem: path for path in sorted(place.glob("*.json"))}
+
+
+def shipped_profile(name: str) -> Profile:
+    """Read a profile that comes with the package.
+
+    Raises:
+        InputError: no such profile; says which there are.
+    """
+    from advisor.errors import InputError
+
+    known = find_profiles()
+    if name not in known:
+        raise InputError(f"profile is {name!r:.60}; allowed: {', '.join(known) or 'none'}.")
+    return load_profile(known[name])
+
+
+_NUMBER_LIST = re.compile(r"\[\s+([-+0-9.eE,\s]+?)\s+\]")
+
+
+def _one_line(numbers: re.Match[str]) -> str:
+    return "[" + " ".join(numbers[1].split()) + "]"

@@ -80,7 +80,9 @@ class LoraSlots:
         """Zeros with the device and dtype of `like`."""
         shape = architecture.shape
         a = {
-            packed: like.new_zeros(shape.layers, slots, len(modules) * rank, shape.linear_shape(modules[0])[0])
+            packed: like.new_zeros(
+                shape.layers, slots, len(modules) * rank, shape.linear_shape(modules[0])[0]
+            )
             for packed, modules in PACKED.items()
         }
         columns = {packed: rows_of(architecture, packed) for packed in PACKED}

@@ -128,7 +128,9 @@ def _weights_file(folder: Path) -> Path:
             raise InputError(pickle_sentence(pickles[0]))
     for part in (folder / CONFIG, file):
         if not part.resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"{part}: is a link out of its folder; allowed: a file in it. Copy the file there.")
+            raise InputError(
+                f"{part}: is a link out of its folder; allowed: a file in it. Copy the file there."
+            )
     return file
 
 
@@ -141,12 +143,16 @@ def _checked_shapes(file: Path, base: ModelShape, raw: Mapping[str, Any]) -> dic
         if match is None or match[2] not in ALL_LINEAR:
             wrong.append(f"{file}: {name} is not a LoRA matrix of a linear module of a Llama-like model.")
         elif int(match[1]) >= base.layers:
-            wrong.append(f"{file}: {name}: the base {base.name} has {base.layers} layers. Is it for another base?")
+            wrong.append(
+                f"{file}: {name}: the base {base.name} has {base.layers} layers. Is it for another base?"
+            )
         else:
             found.setdefault((int(match[1]), match[2]), {})[match[3]] = shape
     ranks = {}
     for key in sorted(found):
-        problem = _shape_problem(key, found[key], base, _pattern(raw, "rank_pattern", module_path(*key), raw["r"]))
+        problem = _shape_problem(
+            key, found[key], base, _pattern(raw, "rank_pattern", module_path(*key), raw["r"])
+        )
         if problem:
             wrong.append(f"{file}: {problem}")
         else:

@@ -59,6 +59,7 @@ class StepRecord(NamedTuple):
     draft_s: float
     model_s: float
     sample_s: float
+    drafted_tokens: int
     emitted_tokens: int
     preempted: int
     running: int

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from advisor.errors import InputError
 from calibration.engine.batch import Row, step_batch
-from calibration.engine.config import Architecture, read_architecture
+from calibration.engine.config import read_architecture
 from calibration.engine.kv import KvCache
 from calibration.engine.lora import LoraSlots
 from calibration.engine.model import Model, forward
@@ -47,15 +47,20 @@ class Runner:
         """Whether host memory is pinned, for copies to the device."""
         return self.device.type == "cuda"
 
-    def load_model(self, model_dir: str | Path, dtype: str, positions: int) -> Model:
-        """Read a model folder onto the device. `dtype` auto keeps the stored one."""
+    def load_model(self, model_dir: str | Path, dtype: str, kv_blocks: int, drafts: int = 0) -> Model:
+        """Read a model folder onto the device. `dtype` auto keeps the stored one.
+
+        Positions are tabled as far as the KV cache and the model go, and `drafts` further, for tokens
+        that are drafted behind the end and never kept.
+        """
         architecture = read_architecture(model_dir)
         wanted = architecture.stored_dtype if dtype == "auto" else dtype
         if wanted not in _DTYPES:
             raise InputError(f"dtype is {dtype!r}; allowed: auto, {', '.join(_DTYPES)}.")
         weights = read_weights(model_dir, architecture, _DTYPES[wanted])
         weights = weights.map(lambda tensor: tensor.to(self.device))
-        return Model.of(architecture, weights, min(positions, architecture.max_positions))
+        positions = min(kv_blocks * self.block_tokens, architecture.max_positions + drafts)
+        return Model.of(architecture, weights, positions)
 
     def kv_cache(self, model: Model, blocks: int) -> KvCache:
         """An empty cache for a model."""
@@ -88,8 +93,3 @@ class Runner:
         """Wait until the work beside the batch is done."""
         if self._copies is not None:
             self._copies.synchronize()
-
-
-def longest(architecture: Architecture, kv_blocks: int, block_tokens: int) -> int:
-    """Tokens that one sequence can have: what the positions allow, and the cache holds."""
-    return min(architecture.max_positions, kv_blocks * block_tokens)

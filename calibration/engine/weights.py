@@ -203,7 +203,9 @@ def _located(
                     )
             elif not _ignorable(name, architecture):
                 unknown.append(f"{file}: {name} is not a tensor of this architecture.")
-    missing = [f"{folder}: {name} is missing from the safetensors files." for name in expected if name not in where]
+    missing = [
+        f"{folder}: {name} is missing from the safetensors files." for name in expected if name not in where
+    ]
     if wrong or unknown or missing:
         raise InputError([*listed(missing), *listed(wrong), *listed(unknown)])
     return where

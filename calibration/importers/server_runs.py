@@ -111,7 +111,7 @@ class MemoryFit:
 def read_runs(folder: Path, model: str) -> list[Run]:
     """Read the estimator runs of one model (its name in the files); failed runs have no result and are left out."""
     runs = []
-    for row in _rows(folder / _RUNS, ("experiment", "model", "case", "completed", "duration", "mean_tpot_ms")):
+    for row in csv_rows(folder / _RUNS, ("experiment", "model", "case", "completed", "duration", "mean_tpot_ms")):
         if row["model"] != model or not row["completed"] or float(row["completed"]) <= 0:
             continue
         done = float(row["completed"])
@@ -314,7 +314,7 @@ def fit_loads(folder: Path, model: str, shape: ModelShape, source: str) -> LoadF
     """
     rows = [
         (int(row["adapter_rank"]), 1e-3 * float(row["load_ms"]))
-        for row in _rows(folder / _LOADS, ("model", "adapter_rank", "source", "load_index", "load_ms"))
+        for row in csv_rows(folder / _LOADS, ("model", "adapter_rank", "source", "load_index", "load_ms"))
         if row["model"] == model and row["source"] == source and int(row["load_index"]) > 0
     ]
     if not rows:
@@ -351,7 +351,7 @@ def fit_startup(folder: Path, model: str) -> tuple[float, float]:
     """Seconds of engine initialisation: base and a slot (graphs are captured with every slot)."""
     rows = [
         (float(row["max_loras"]), float(row["engine_init_s"]))
-        for row in _rows(folder / _CAPACITY, ("model", "family", "max_loras", "engine_init_s"))
+        for row in csv_rows(folder / _CAPACITY, ("model", "family", "max_loras", "engine_init_s"))
         if row["model"] == model and row["family"].startswith("v1") and row["engine_init_s"]
     ]
     slots = np.asarray([count for count, _ in rows])
@@ -363,7 +363,7 @@ def _capacity(folder: Path, model: str) -> list[tuple[int, int, float]]:
     """(slots, rank, KV tokens) of every engine that started."""
     rows = [
         (int(row["max_loras"]), int(row["max_lora_rank"]), float(row["kv_cache_tokens"]))
-        for row in _rows(folder / _CAPACITY, ("model", "family", "max_loras", "max_lora_rank", "kv_cache_tokens"))
+        for row in csv_rows(folder / _CAPACITY, ("model", "family", "max_loras", "max_lora_rank", "kv_cache_tokens"))
         if row["model"] == model and row["family"].startswith("v1") and row["kv_cache_tokens"]
     ]
     if len(rows) < 3:
@@ -378,16 +378,17 @@ def _hat(values: Array, index: int) -> Array:
     return np.asarray(np.interp(values, np.asarray(KNOTS, dtype=np.float64), heights))
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Read a gzipped CSV file with a header.
+def csv_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Read a CSV file with a header, gzipped if its name says so.
 
     Raises:
-        InputError: missing, not gzip, not text, or a column missing.
+        InputError: missing, damaged, not text, or a column missing.
     """
     try:
-        text = gzip.decompress(read_bytes(path)).decode()
+        content = read_bytes(path)
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: is not gzipped text: {error}.") from None
+        raise InputError(f"{path.name}: is not readable as text: {error}.") from None
     reader = csv.DictReader(io.StringIO(text))
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:

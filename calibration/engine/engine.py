@@ -1,0 +1,429 @@
+"""The live engine: continuous batching of real tokens. Read `Engine.step` first.
+
+Not thread-safe: one thread adds requests, steps and aborts. Times are seconds of `perf_counter_ns`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+
+from torch import Tensor
+
+from advisor.errors import InputError
+from advisor.sim.scheduler import Request, StepPlan
+from advisor.spec.engine import EngineLimits
+from advisor.steptime.batch import Batch
+from advisor.trace.trace import BASE
+from calibration.engine.adapters import AdapterStore, LoadRecord
+from calibration.engine.batch import NO_SLOT, Row
+from calibration.engine.blocks import BlockPool
+from calibration.engine.decide import Asked, decide
+from calibration.engine.merge import merge, unmerge
+from calibration.engine.peft import Described, describe_adapter, read_adapter
+from calibration.engine.requests import Counters, LiveRequest, Reason, StepRecord, TokenOutput
+from calibration.engine.runner import Runner
+from calibration.engine.sampler import Sampling
+from calibration.engine.scheduling import LiveScheduler
+from calibration.engine.speculate import (
+    Drafter,
+    ModelDraft,
+    ModelDrafter,
+    NgramDraft,
+    NgramDrafter,
+    Part,
+    Proposal,
+)
+
+_MARKS = ("start", "scheduled", "loaded", "drafted", "computed", "sampled", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What an engine is beside its limits."""
+
+    kv_blocks: int = 512
+    dtype: str = "auto"  # of weights, KV and slots: auto, float32, bfloat16, float16
+    device: str = "cpu"
+    draft: NgramDraft | ModelDraft | None = None
+    keep_records: int = 1_000_000  # steps and loads remembered; older ones are dropped
+
+
+class Engine:
+    """One replica: a base model, its adapters, and the requests under way."""
+
+    def __init__(
+        self,
+        model_dir: str | Path,
+        limits: EngineLimits,
+        adapters: Mapping[str, str | Path] | None = None,
+        options: EngineOptions | None = None,
+    ) -> None:
+        """Load the model, check the adapters (InputError). Adapters are read when first used."""
+        self.limits = limits
+        self.options = options = options or EngineOptions()
+        gamma = options.draft.length if options.draft else 0
+        _check(limits, options, gamma)
+        self._model_dir = Path(model_dir)
+        self._runner = Runner(options.device, limits.kv_block_tokens)
+        self._model = self._runner.load_model(model_dir, options.dtype, options.kv_blocks, gamma)
+        self.architecture = self._model.architecture
+        self._cache = self._runner.kv_cache(self._model, options.kv_blocks)
+        self._slots = self._runner.lora_slots(self._model, limits.max_loras, limits.max_lora_rank)
+        pool = BlockPool(options.kv_blocks, limits.kv_block_tokens, prefix_caching=limits.prefix_caching)
+        self._scheduler = LiveScheduler(limits, pool, gamma)
+        self._store = AdapterStore(
+            self._runner, self.architecture, self._slots, self._model.weights.embedding.dtype
+        )
+        self._max_tokens = self.architecture.max_positions
+        self._drafter = self._make_drafter(options.draft)
+        self._live: dict[int, LiveRequest] = {}
+        self._next = 0
+        self._merged: Described | None = None
+        self.counters = Counters()
+        self.steps: deque[StepRecord] = deque(maxlen=options.keep_records)
+        self.loads: deque[LoadRecord] = deque(maxlen=options.keep_records)
+        for name, path in (adapters or {}).items():
+            self.add_adapter(name, path)
+
+    # ------------------------------------------------------------------------------------ requests
+
+    def add_request(  # noqa: PLR0913 - a request's own fields
+        self,
+        prompt: Sequence[int],
+        *,
+        adapter: str | None = None,
+        max_tokens: int = 16,
+        sampling: Sampling | None = None,
+        ignore_eos: bool = False,
+        stops: Sequence[int] = (),
+        priority: int = 0,
+    ) -> int:
+        """A request arrives; returns its number.
+
+        Raises:
+            InputError: an empty or too long prompt, unknown tokens or adapter, impossible sampling.
+        """
+        sampling = sampling or Sampling()
+        sampling.check()
+        self._check_request(prompt, max_tokens, adapter)
+        number = BASE if adapter is None else self._store.number(adapter)
+        now = self.now_s()
+        request = Request(self._next, len(prompt), max_tokens, number, priority, now)
+        ends = frozenset(stops) | (frozenset() if ignore_eos else self.architecture.eos_tokens)
+        self._live[request.index] = LiveRequest(request, adapter, list(prompt), sampling, ends, now)
+        self._scheduler.enter(request, list(prompt))
+        self._next += 1
+        return request.index
+
+    def abort(self, request: int) -> LiveRequest | None:
+        """Forget a request between two steps; None if it is not under way (it may just have ended)."""
+        if request not in self._live:
+            return None
+        self._scheduler.abort(self._live[request].request)
+        return self._end(request, "abort")
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way."""
+        return bool(self._live)
+
+    def live(self, request: int) -> LiveRequest:
+        """A request that is under way."""
+        return self._live[request]
+
+    @staticmethod
+    def now_s() -> float:
+        """The engine's clock."""
+        return perf_counter_ns() * 1e-9
+
+    # ------------------------------------------------------------------------------------ the step
+
+    def step(self) -> list[TokenOutput]:
+        """One step: who runs, bring their adapters, draft, compute, choose tokens, book."""
+        marks = [self.now_s()]
+        outputs = self._see_arrived_adapters()
+        plan = self._scheduler.plan()
+        marks.append(self.now_s())
+        outputs += self._bring_adapters(plan)
+        marks.append(self.now_s())
+        if not plan.shares:
+            return outputs
+        parts = self._parts(plan, marks[1])
+        proposal = self._drafter.propose(parts) if self._drafter else Proposal([], None)
+        marks.append(self.now_s())
+        asked = _asked(plan, parts, proposal)
+        logits = self._forward(parts, asked)
+        self._runner.fence()
+        marks.append(self.now_s())
+        tokens = decide(logits, asked, proposal.probs) if asked else []
+        marks.append(self.now_s())
+        outputs += self._book(plan, asked, tokens)
+        self._record(plan, outputs, asked, marks)
+        return outputs
+
+    def wait(self, wait_s: float) -> None:
+        """Sleep until an overlapped load ends, where nothing else can run; at most so long."""
+        self._store.wait(wait_s)
+
+    def _see_arrived_adapters(self) -> list[TokenOutput]:
+        outputs = []
+        for record in self._store.arrived():
+            outputs += self._loaded(record, None)
+            self._scheduler.adapter_ready(record.adapter)
+        return outputs
+
+    def _bring_adapters(self, plan: StepPlan) -> list[TokenOutput]:
+        if not plan.loads:
+            return []
+        if self.limits.load_mode == "overlapped":
+            self._store.begin(plan.loads, self._scheduler.adapters)
+            return []
+        outputs = []
+        for record in self._store.bring(plan.loads, self._scheduler.adapters):
+            outputs += self._loaded(record, plan)
+        return outputs
+
+    def _loaded(self, record: LoadRecord, plan: StepPlan | None) -> list[TokenOutput]:
+        """Note a load; if it failed, so do the adapter's requests."""
+        self.loads.append(record)
+        if not record.error:
+            self.counters.loads_from_disk += record.from_disk
+            self.counters.loads_from_cpu += not record.from_disk
+            return []
+        self.counters.failed_loads += 1
+        outputs = []
+        for index, live in list(self._live.items()):
+            if live.request.adapter == record.adapter:
+                self._scheduler.abort(live.request, plan)
+                self._end(index, "error", record.error)
+                outputs.append(TokenOutput(index, (), self.now_s(), "error", record.error))
+        return outputs
+
+    def _parts(self, plan: StepPlan, now: float) -> list[Part]:
+        """The plan's shares with their tokens."""
+        parts = []
+        for share in plan.shares:
+            live = self._live[share.request.index]
+            if live.scheduled_s is None:
+                live.scheduled_s = now
+                self.counters.cached_tokens += share.request.cached_tokens
+                self.counters.prompt_tokens += share.request.prompt_tokens
+            parts.append(Part(live, share.context_tokens, share.new_tokens, share.prefill))
+        return parts
+
+    def _forward(self, parts: Sequence[Part], asked: Sequence[Asked]) -> Tensor:
+        """Logits of every token that is asked for."""
+        wanted = {one.live.request.index: one.drafts for one in asked}
+        rows = []
+        for part in parts:
+            request = part.live.request
+            new = part.live.tokens[part.context : part.context + part.new_tokens]
+            drafts = wanted.get(request.index)
+            outputs = 0 if drafts is None else len(drafts) + 1
+            slot = NO_SLOT if request.adapter == BASE else self._store.slot(request.adapter)
+            blocks = self._scheduler.pool.table(request.index)
+            rows.append(Row([*new, *(drafts or ())], part.context, blocks, slot, outputs))
+        return self._runner.forward(self._model, rows, self._cache, self._slots)
+
+    def _book(self, plan: StepPlan, asked: Sequence[Asked], tokens: Sequence[list[int]]) -> list[TokenOutput]:
+        """Write down what each request got."""
+        now = self.now_s()
+        kept = {}
+        for one, found in zip(asked, tokens, strict=True):
+            if one.drafting is not None and self._drafter:
+                one.live.verify_steps += 1
+                one.live.drafted_tokens += len(one.drafts)
+                one.live.accepted_drafts += len(found) - 1
+                self.counters.count_drafts(len(one.drafts), len(found) - 1)
+            kept[one.live.request.index] = _append(one.live, found, now)
+        emitted = [len(kept.get(share.request.index, ())) for share in plan.shares]
+        self._scheduler.finish(plan, emitted)
+        outputs = []
+        for index, new in kept.items():
+            request = self._live[index].request
+            reason: Reason | None = None
+            if request.emitted_tokens >= request.output_tokens:
+                reason = "stop" if new[-1] in self._live[index].stops else "length"
+                self._end(index, reason)
+            outputs.append(TokenOutput(index, tuple(new), now, reason))
+        return outputs
+
+    def _end(self, index: int, reason: Reason, error: str = "") -> LiveRequest:
+        live = self._live.pop(index)
+        live.reason, live.error = reason, error
+        return live
+
+    def _record(
+        self, plan: StepPlan, outputs: Sequence[TokenOutput], asked: Sequence[Asked], marks: list[float]
+    ) -> None:
+        scheduler = self._scheduler
+        took = [after - before for before, after in zip(marks, marks[1:], strict=False)]
+        self.counters.steps += 1
+        self.counters.preemptions += len(plan.preempted)
+        emitted = sum(len(output.tokens) for output in outputs)
+        self.counters.emitted_tokens += emitted
+        self.steps.append(
+            StepRecord(
+                marks[0],
+                self.now_s(),
+                _batch(plan, scheduler.draft_length),
+                *took,
+                sum(len(one.drafts) for one in asked),
+                emitted,
+                len(plan.preempted),
+                len(scheduler.running),
+                len(scheduler.waiting),
+                scheduler.kv.free,
+            )
+        )
+
+    # ------------------------------------------------------------------------------------ adapters
+
+    def add_adapter(self, name: str, path: str | Path) -> None:
+        """Make an adapter folder known under a name (InputError if it cannot be served)."""
+        self._store.register(name, path)
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget a name; requests under way keep their adapter."""
+        self._store.unregister(name)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names that requests may ask for."""
+        return self._store.names
+
+    def merge_adapter(self, path: str | Path) -> float:
+        """Merge an adapter folder into the weights, while no request is under way; returns the seconds."""
+        self._check_idle("merge")
+        if self._merged is not None:
+            raise InputError(
+                f"merge: {self._merged.folder} is merged already; allowed: one. Unmerge it first."
+            )
+        described = describe_adapter(path, self.architecture.shape)
+        start = self.now_s()
+        merge(self._model.weights, self.architecture, read_adapter(described))
+        return self._weights_changed(described, start)
+
+    def unmerge_adapter(self) -> float:
+        """Read the merged modules of the base again; returns the seconds."""
+        self._check_idle("unmerge")
+        if self._merged is None:
+            raise InputError("unmerge: no adapter is merged.")
+        start = self.now_s()
+        unmerge(self._model.weights, self.architecture, self._merged.scales, self._model_dir)
+        return self._weights_changed(None, start)
+
+    def _weights_changed(self, merged: Described | None, start: float) -> float:
+        self._runner.fence()
+        self._merged = merged
+        self._scheduler.pool.flush()
+        return self.now_s() - start
+
+    # ------------------------------------------------------------------------------------ the rest
+
+    def check_invariants(self) -> None:
+        """What must always hold between two steps."""
+        self._scheduler.check_invariants()
+        waiting = [request.index for request in self._scheduler.waiting]
+        running = [request.index for request in self._scheduler.running]
+        assert sorted(waiting + running) == sorted(self._live)
+
+    def close(self) -> None:
+        """End the threads of overlapped loads."""
+        self._store.close()
+
+    def _make_drafter(self, how: NgramDraft | ModelDraft | None) -> Drafter | None:
+        if how is None or isinstance(how, NgramDraft):
+            return NgramDrafter(how) if how else None
+        dtype, blocks = self.options.dtype, self.options.kv_blocks
+        model = self._runner.load_model(how.model_dir, dtype, blocks, how.length)
+        own, theirs = self.architecture.shape.vocab_size, model.architecture.shape.vocab_size
+        if own != theirs:
+            raise InputError(f"{how.model_dir}: vocab_size is {theirs}; allowed: {own}, as the target has.")
+        self._max_tokens = min(self._max_tokens, model.architecture.max_positions)
+        cache = self._runner.kv_cache(model, blocks)
+        return ModelDrafter(how, self._runner, model, cache, self._scheduler.pool)
+
+    def _check_idle(self, what: str) -> None:
+        if self.busy:
+            raise InputError(
+                f"{what}: {len(self._live)} requests are under way; allowed: none. Let them end."
+            )
+
+    def _check_request(self, prompt: Sequence[int], max_tokens: int, adapter: str | None) -> None:
+        vocab = self.architecture.shape.vocab_size
+        if adapter is not None and self._merged is not None:
+            raise InputError(f"request: adapter is {adapter!r}; allowed: none while an adapter is merged.")
+        if not prompt or max_tokens < 1:
+            raise InputError(
+                f"request: {len(prompt)} prompt tokens and max_tokens {max_tokens}; allowed: at least 1 of each."
+            )
+        if not 0 <= min(prompt) <= max(prompt) < vocab:
+            raise InputError(
+                f"request: the prompt has tokens outside of 0 to {vocab - 1}, the model's vocabulary."
+            )
+        total = len(prompt) + max_tokens
+        drafts = self._scheduler.draft_length if max_tokens > 1 else 0
+        held = self.options.kv_blocks * self.limits.kv_block_tokens - drafts + 1
+        most = min(self._max_tokens, held)
+        if total > most:
+            raise InputError(f"request: prompt and max_tokens are {total} tokens; allowed: at most {most}.")
+
+
+def _check(limits: EngineLimits, options: EngineOptions, gamma: int) -> None:
+    """Refuse what the engine cannot be."""
+    if limits.async_scheduling:
+        raise InputError("engine: async_scheduling is true; allowed: false, the built-in engine is serial.")
+    if options.kv_blocks < 1:
+        raise InputError(f"engine: kv_blocks is {options.kv_blocks}; allowed: at least 1.")
+    if options.draft is not None and gamma < 1:
+        raise InputError(f"engine: the draft's length is {gamma}; allowed: at least 1.")
+    if limits.max_num_batched_tokens <= gamma:
+        raise InputError(
+            f"engine: max_num_batched_tokens is {limits.max_num_batched_tokens}; allowed: at least {gamma + 1}, "
+            "one token and its drafts."
+        )
+
+
+def _asked(plan: StepPlan, parts: Sequence[Part], proposal: Proposal) -> list[Asked]:
+    """Who gets tokens in this step, with their drafts."""
+    asked, line = [], 0
+    for share, part in zip(plan.shares, parts, strict=True):
+        if not part.prefill:
+            asked.append(Asked(part.live, proposal.drafts[line] if proposal.drafts else [], line))
+            line += 1
+        elif share.emits:
+            asked.append(Asked(part.live, [], None))
+    return asked
+
+
+def _append(live: LiveRequest, found: list[int], now: float) -> list[int]:
+    """Keep tokens up to the request's length or its first stop token; note the times."""
+    new = found[: live.request.output_tokens - live.request.emitted_tokens]
+    stop = next((place for place, token in enumerate(new) if token in live.stops), None)
+    if stop is not None:
+        new = new[: stop + 1]
+        live.request.output_tokens = live.request.emitted_tokens + len(new)
+    live.tokens += new
+    live.last_token_s = now
+    if live.first_token_s is None:
+        live.first_token_s = now
+    return new
+
+
+def _batch(plan: StepPlan, gamma: int) -> Batch:
+    """The step as the step-time model describes it."""
+    decodes = [share for share in plan.shares if not share.prefill]
+    chunks = [share for share in plan.shares if share.prefill]
+    return Batch(
+        decodes=len(decodes),
+        context_tokens=sum(share.context_tokens for share in decodes),
+        chunks=tuple((share.new_tokens, share.context_tokens) for share in chunks),
+        outputs=len(decodes) * (gamma + 1) + sum(share.emits for share in chunks),
+        draft_length=gamma,
+        adapters=len({share.request.adapter for share in plan.shares} - {BASE}),
+    )

@@ -1,0 +1,168 @@
+"""Fits of public end-to-end runs into the figures that `carried.json` ships.
+
+Host: vLLM 0.12's serial loop, Qwen3-32B in bfloat16 on H100 at tensor parallel 2, 4, 8 (published closed-loop
+points): what TPOT holds beyond the device terms. vLLM ≥ 0.14 schedules asynchronously: the host hides behind
+the device, and what stays is what a vLLM 0.19 run on an RTX PRO 6000 shows beyond the device terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from advisor.errors import InputError
+from advisor.profile import ModelTerms, Profile
+from advisor.spec.engine import EngineLimits
+from advisor.steptime.batch import Batch
+from advisor.steptime.clock import ProfileClock
+from calibration.fit import Fit, fit_non_negative
+from calibration.importers.server_runs import csv_rows
+from calibration.steady import Steady, steady_state
+
+POINTS = "measured_ttft_tpot_agg.csv.gz"
+_TICKS = "vllm_requests_RTXPRO6000_Llama-3.1-8B_timeseries.csv"
+_REQUESTS = "vllm_requests_RTXPRO6000_Llama-3.1-8B.csv.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One published closed-loop point of vLLM."""
+
+    model: str
+    precision: str
+    system: str
+    version: str
+    tensor_parallel: int
+    concurrency: int
+    prompt_tokens: int
+    output_tokens: int
+    tpot_s: float
+    ttft_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One second of a server: rates, running sequences, their context."""
+
+    running: int
+    context_tokens: int
+    output_tokens_per_s: float
+    prompt_tokens_per_s: float
+
+
+def read_points(folder: Path, *, system: str, largest_concurrency: int = 64) -> list[Point]:
+    """Points of vLLM on one GPU kind, dense models, without overload."""
+    points = []
+    for row in csv_rows(folder / POINTS, ("backend", "model_path", "system", "silicon_tpot_ms")):
+        if row["backend"] != "vllm" or row["system"] != system or not row["silicon_concurrency"]:
+            continue
+        if not any(family in row["model_path"] for family in ("Llama-3.1-8B", "Llama-3.1-70B", "Qwen3-32B")):
+            continue
+        if float(row["silicon_concurrency"]) > largest_concurrency or row["precision"] == "fp4":
+            continue
+        points.append(
+            Point(
+                model=row["model_path"].rpartition("/")[2].removesuffix("-FP8").removesuffix("-Instruct"),
+                precision=row["precision"] or "bfloat16",
+                system=system,
+                version=row["backend_version"] or "of autumn 2025",
+                tensor_parallel=int(row["tp_size"]),
+                concurrency=int(float(row["silicon_concurrency"])),
+                prompt_tokens=int(row["isl"]),
+                output_tokens=int(row["osl"]),
+                tpot_s=1e-3 * float(row["silicon_tpot_ms"]),
+                ttft_s=1e-3 * float(row["silicon_ttft_ms"]),
+            )
+        )
+    return points
+
+
+def predicted(profile: Profile, point: Point) -> Steady | None:
+    """What the profile says of a point; None where it lacks the model."""
+    terms = next((t for t in profile.models if _is(t, point)), None)
+    if terms is None:
+        return None
+    return steady_state(
+        profile,
+        terms,
+        concurrency=point.concurrency,
+        prompt_tokens=point.prompt_tokens,
+        output_tokens=point.output_tokens,
+    )
+
+
+def _is(terms: ModelTerms, point: Point) -> bool:
+    name = point.model.replace("Llama-3.1-70B", "Llama-3.3-70B")
+    return (
+        terms.model.name.removesuffix("-FP8") == name
+        and terms.model.weights_dtype.value == point.precision
+        and terms.tensor_parallel == point.tensor_parallel
+    )
+
+
+def fit_host(profile: Profile, points: list[Point]) -> Fit:
+    """Fit fixed + per_sequence · S to what TPOT holds beyond the device terms of a profile without host time.
+
+    Only points whose outputs are long against their prompts: there TPOT is nearly a pure decode step.
+    """
+    rows = []
+    for point in points:
+        if point.output_tokens < point.prompt_tokens / 2 or point.precision != "bfloat16":
+            continue
+        steady = predicted(profile, point)
+        if steady is not None and point.tpot_s > steady.tpot_s:
+            rows.append((point.concurrency, point.tpot_s - steady.tpot_s))
+    sequences = np.asarray([float(row[0]) for row in rows])
+    beyond = np.asarray([row[1] for row in rows])
+    return fit_non_negative({"fixed": np.ones_like(sequences), "sequence": sequences}, beyond, resamples=200)
+
+
+def read_ticks(folder: Path) -> list[Tick]:
+    """Seconds of the RTX PRO 6000 run in which requests waited, so that the engine never idled.
+
+    The context is that of the requests between their first and last token, half a second before the tick.
+    """
+    requests = [
+        tuple(float(row[name]) for name in ("first_token_s", "last_token_s", "input_tokens", "output_tokens"))
+        for row in csv_rows(folder / _REQUESTS, ("first_token_s", "last_token_s", "input_tokens", "output_tokens"))
+    ]
+    columns = ("t", "running", "waiting", "gen_throughput", "prompt_throughput")
+    ticks = []
+    for row in csv_rows(folder / _TICKS, columns):
+        if float(row["waiting"]) < 1 or float(row["running"]) < 100:
+            continue
+        moment = float(row["t"]) - 0.5
+        running = [r for r in requests if r[0] <= moment < r[1]]
+        context = sum(r[2] + r[3] * (moment - r[0]) / (r[1] - r[0]) for r in running)
+        ticks.append(
+            Tick(int(row["running"]), round(context), float(row["gen_throughput"]), float(row["prompt_throughput"]))
+        )
+    if not ticks:
+        raise InputError(f"{_TICKS}: has no second with waiting requests; allowed: the file as published.")
+    return ticks
+
+
+def busy_shares(profile: Profile, terms: ModelTerms, ticks: list[Tick], *, chunk: int = 857) -> list[float]:
+    """Predicted seconds of each measured second: decode steps plus prompt tokens in chunks of the mean prompt.
+
+    1 would be a perfect prediction; below, the engine did less than predicted, so steps took longer.
+    """
+    clock = ProfileClock(profile, terms, EngineLimits(max_num_seqs=256, max_num_batched_tokens=2048))
+    shares = []
+    for tick in ticks:
+        count = tick.running
+        decode = sum(clock.parts(Batch(count, tick.context_tokens, outputs=count)))
+        mixed = sum(clock.parts(Batch(count, tick.context_tokens, ((chunk, 0),), count + 1)))
+        shares.append(
+            tick.output_tokens_per_s / count * decode + tick.prompt_tokens_per_s * (mixed - decode) / chunk
+        )
+    return shares
+
+
+def left_over_s(profile: Profile, terms: ModelTerms, ticks: list[Tick]) -> float:
+    """Median seconds a step that the device terms do not explain."""
+    shares = busy_shares(profile, terms, ticks)
+    steps = [tick.output_tokens_per_s / tick.running for tick in ticks]
+    return float(np.median([(1.0 - share) / step for share, step in zip(shares, steps, strict=True)]))
