@@ -66,8 +66,9 @@ def reference() -> str:
     return "\n".join(
         (
             _HEAD,
-            f"## Models\n\n{known}.\nEach also with the ending `-FP8`. Organisation, case and endings such",
-            "as `-Instruct` do not matter; any other model of these families is read from its `config.json`.\n",
+            f"## Models\n\n{known}.",
+            "Each also with the ending `-FP8`. Organisation, case and `-Instruct` do not matter.",
+            "Any other model of these families is read from its `config.json`.\n",
             _table(("what is not modelled", "models"), _not_modelled()),
             "## Devices and their prices\n",
             _PRICE_RULE,

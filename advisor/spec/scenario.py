@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from advisor.errors import InputError, validated
@@ -21,7 +20,7 @@ from advisor.spec.price import PriceWish
 from advisor.spec.spec import Spec
 from advisor.spec.speculation import Speculation
 from advisor.spec.workload import Generator, Workload
-from advisor.spec.yamlfile import lines_of, parse_mapping, read_source
+from advisor.spec.yamlfile import lines_of, parse_mapping, read_source, write_mapping
 
 SCHEMA_VERSION = 1
 
@@ -129,8 +128,7 @@ def scenario_from_mapping(raw: dict[str, Any], source: str) -> Scenario:
 
 def scenario_to_yaml(scenario: Scenario) -> str:
     """Write a scenario with human units; `load_scenario` reads an equal one back. Defaults are left out."""
-    raw = scenario.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=100)
+    return write_mapping(scenario.model_dump(mode="json", exclude_defaults=True))
 
 
 def _with_lines(problems: tuple[Problem, ...], text: str) -> list[Problem]:

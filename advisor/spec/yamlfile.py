@@ -40,9 +40,25 @@ class _StrictLoader(_Loader):
         return super().construct_mapping(node, deep=deep)
 
 
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _Writer(yaml.SafeDumper):
+    """Writes text so that it reads back equal; PyYAML folds Unicode's own line breaks unless quoted."""
+
+
+def _written_text(writer: _Writer, text: str) -> yaml.ScalarNode:
+    style = '"' if any(not character.isprintable() for character in text) else None
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Writer.add_representer(str, _written_text)
+for _class in (_StrictLoader, _Writer):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
+
+
+def write_mapping(raw: dict[str, Any]) -> str:
+    """Return YAML in the order given, which `parse_mapping` reads back equal."""
+    return yaml.dump(raw, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=100)
 
 
 def read_source(path: str | Path) -> tuple[str, str]:

@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from advisor.spec.yamlfile import MAX_BYTES, lines_of, parse_mapping, read_source
+from advisor.spec.yamlfile import MAX_BYTES, lines_of, parse_mapping, read_source, write_mapping
 
 
 def test_numbers_are_read_as_yaml_1_2_does() -> None:
@@ -17,6 +19,23 @@ def test_numbers_are_read_as_yaml_1_2_does() -> None:
         "c": 12,
         "d": "1e3x",
     }
+
+
+@given(st.text())
+@example("a\x85b")
+@example(" \u2028 ")
+@example("1e3")
+@example("no")
+@example("a: b # c\n\td")
+def test_any_text_reads_back_equal(text: str) -> None:
+    assert parse_mapping(write_mapping({"a": text}), "s") == {"a": text}
+
+
+def test_readable_text_is_written_plainly() -> None:
+    assert (
+        write_mapping({"name": "größte Plattform", "rate": "3 req/s"})
+        == "name: größte Plattform\nrate: 3 req/s\n"
+    )
 
 
 def test_lines_are_those_of_keys_and_items() -> None:
