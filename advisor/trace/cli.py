@@ -256,7 +256,8 @@ def _workload(word: str, asked: dict[str, str | None]) -> Any:
     given = {name: value for name, value in asked.items() if value is not None}
     if not word.endswith((".yaml", ".yml")):
         return validated(Wrapped, {"workload": {"kind": "fitted", "name": word, **given}}, "option").workload
-    raw = parse_mapping(*read_source(word))
+    text, source = read_source(word)
+    raw = parse_mapping(text, source)
     inner = raw.get("workload", raw)
     return validated(
         Wrapped, {"workload": {**inner, **given} if isinstance(inner, dict) else inner}, word
@@ -287,7 +288,7 @@ def _write(written: Any, out: str, as_json: bool) -> None:
     from advisor.trace.writers import save_trace, trace_bytes
 
     if out == "-":
-        click.get_binary_stream("stdout").write(trace_bytes(written, ".csv"))
+        click.echo(trace_bytes(written, ".csv"), nl=False)
         return
     save_trace(written, out)
     _report(measure(written), out, as_json)

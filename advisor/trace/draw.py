@@ -53,8 +53,8 @@ def checked_count(expected: float) -> None:
     """
     if not expected <= MAX_REQUESTS:
         raise InputError(
-            f"workload: rate times duration gives {expected:,.0f} requests; allowed: at most {MAX_REQUESTS:,}."
-            f" Lower the rate or the duration."
+            f"workload: rate times duration gives {expected:,.0f} requests; allowed: at most "
+            f"{MAX_REQUESTS:,}. Lower the rate or the duration."
         )
 
 

@@ -150,7 +150,7 @@ def _rate_note(trace: Trace, rate_rps: float, duration_s: float) -> tuple[str, .
     if abs(drawn / rate_rps - 1) < _RATE_TOLERANCE:
         return ()
     return (
-        f"{rate_rps:.3g} requests/s asked, {drawn:.3g} drawn in {duration_s:,.0f} s: bursts; draw longer for less",
+        f"{rate_rps:.3g} requests/s asked, {drawn:.3g} drawn in {duration_s:,.0f} s: bursts; draw longer",
     )
 
 

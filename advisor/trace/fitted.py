@@ -1,4 +1,4 @@
-"""A fitted workload: statistics of a trace that a generator needs, no request of it. Version 1 of the file."""
+"""A fitted workload: the statistics of a trace, and no request of it. Version 1 of the file."""
 
 from __future__ import annotations
 

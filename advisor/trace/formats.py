@@ -164,7 +164,8 @@ def _lacks(nearest: Layout, header: Sequence[str], source: str) -> str:
     hint = _did_you_mean(wanted[0], header)
     return (
         f"{source}: has no column for {', '.join(missing)} (as {nearest.format.name} format: "
-        f"{', '.join(wanted)}); it has {_listed(header)}.{hint} Map other names, such as {missing[0]}=YOUR_COLUMN."
+        f"{', '.join(wanted)}); it has {_listed(header)}.{hint} "
+        f"Map other names, such as {missing[0]}=YOUR_COLUMN."
     )
 
 

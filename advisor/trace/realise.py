@@ -56,9 +56,9 @@ def trace_of(
         return _with_notes(trace, adapters, shares)
     if shares is None:
         raise InputError(
-            "adapters.popularity.kind is 'trace', but the workload names no adapter; allowed: a trace with an "
-            "adapter column, streams, or a fitted workload with tenants. Write popularity as zipf or shares, or "
-            "map a column."
+            "adapters.popularity.kind is 'trace', but the workload names no adapter; allowed: a trace with "
+            "an adapter column, streams, or a fitted workload with tenants. Write popularity as zipf or "
+            "shares, or map a column."
         )
     return assign(trace, adapters, shares, base_share=base_share, seed=seed)
 
@@ -91,16 +91,17 @@ def _fitted(
         raise InputError(
             f"workload.tenants is {law.tenants!r}, which has no clients; allowed: a fitted tenant mix."
         )
-    if tenants.clients and adapters:
+    if tenants.clients:
         own = law.tenants is None or law.tenant_lengths
-        tenants = as_adapters(tenants, adapters, own_lengths=own, base_share=base_share)
+        names = adapters or [client.name for client in tenants.clients]
+        tenants = as_adapters(tenants, names, own_lengths=own, base_share=base_share)
     return generate_fitted(model, rate_rps=law.rate, duration_s=law.duration, seed=seed, tenants=tenants)
 
 
 def _all_to_base(trace: Trace) -> Trace:
     if not trace.adapters:
         return trace
-    note = f"{len(trace.adapters):,} adapters of the workload ignored: none is deployed, all go to the base model"
+    note = f"{len(trace.adapters):,} adapters of the workload ignored: none is deployed, all is for the base"
     return replace(
         trace, adapter=np.full(len(trace), BASE, dtype=np.int64), adapters=(), notes=(*trace.notes, note)
     )

@@ -235,7 +235,7 @@ def _ids(value: Any, numbered: dict[str, int]) -> Sequence[int] | None:
         return None
     kinds = set(map(type, value))
     if kinds <= {int}:
-        return value if all(abs(one) < 2**63 for one in value) else None
+        return value if all(-(2**63) <= one < 2**63 for one in value) else None
     if kinds == {str}:
         return [numbered.setdefault(word, len(numbered)) for word in value]
     return None
