@@ -12,6 +12,8 @@ from advisor.spec.spec import Origin
 if TYPE_CHECKING:
     import altair as alt
 
+    Drawn = alt.Chart | alt.LayerChart | alt.HConcatChart
+
 BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, GREY = PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#8c8c8c",
 )  # fmt: skip
@@ -40,6 +42,8 @@ ORIGIN_COLOURS: Final[dict[Origin, str]] = {
 }
 WIDTH: Final = 520
 _MAX_TICKS: Final = 10
+_DARK_INK: Final = "#1f2933"
+_LIGHT_INK: Final = "#e3e8ee"
 _FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is inside vl-convert: same size everywhere
 
 
@@ -82,13 +86,19 @@ def _config(ink: str) -> dict[str, Any]:
     }
 
 
-def _spec(chart: alt.TopLevelMixin, ink: str) -> dict[str, Any]:
+def dressed(chart: Drawn, *, dark: bool) -> Drawn:
+    """The chart for a page that draws it itself, light or dark."""
+    config = _config(_LIGHT_INK if dark else _DARK_INK)
+    return chart.properties(config={**config, "background": "transparent"})
+
+
+def _spec(chart: Drawn, ink: str) -> dict[str, Any]:
     spec: dict[str, Any] = chart.to_dict()
     spec["config"] = _config(ink)
     return spec
 
 
-def svg(chart: alt.TopLevelMixin, prefix: str, label: str) -> str:
+def svg(chart: Drawn, prefix: str, label: str) -> str:
     """The chart as an SVG element for a page: it takes the page's text colour and has its own identifiers.
 
     Args:
@@ -101,17 +111,22 @@ def svg(chart: alt.TopLevelMixin, prefix: str, label: str) -> str:
     import vl_convert
 
     text: str = vl_convert.vegalite_to_svg(_spec(chart, "currentColor"), vl_version=_version())
+    named = f'<svg role="img" aria-label="{html.escape(label, quote=True)}"'
+    return own_identifiers(text, prefix).replace("<svg", named, 1)
+
+
+def own_identifiers(text: str, prefix: str) -> str:
+    """Put a prefix before every identifier of an SVG and every reference to one: a page holds several SVGs."""
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
-    text = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{prefix}-\1"', text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(label, quote=True)}"', 1)
+    return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
 
 
-def png(chart: alt.TopLevelMixin, scale: float = 2.0) -> bytes:
+def png(chart: Drawn, scale: float = 2.0) -> bytes:
     """The chart as a PNG on white."""
     import vl_convert
 
-    spec = _spec(chart, "#1f2933")
+    spec = _spec(chart, _DARK_INK)
     spec["config"]["background"] = "white"
     content: bytes = vl_convert.vegalite_to_png(spec, vl_version=_version(), scale=scale)
     return content

@@ -134,7 +134,7 @@ def terms(origins: tuple[TermOrigin, ...]) -> alt.LayerChart:
     scale = alt.Scale(domain=[o.value for o in used], range=[theme.ORIGIN_COLOURS[o] for o in used])
     base = alt.Chart(theme.values(rows)).encode(y=alt.Y("term:N", title=None, sort=[row["term"] for row in rows]))
     bars = base.mark_bar(height={"band": 0.65}, fillOpacity=0.75).encode(
-        x=alt.X("share:Q", title="share of the busy time (%), line: where the truth lies with about 90 %"),
+        x=alt.X("share:Q", title="share of the busy time (%)"),
         color=alt.Color("origin:N", title="figure is", scale=scale),
     )
     lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", color=alt.Color("origin:N", scale=scale))

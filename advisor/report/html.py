@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from advisor.recommendation import Option, Recommendation
+from advisor.recommendation import Recommendation
 from advisor.report.sections import Figure, Section, sections
 from advisor.tables import ranking, units
 from advisor.tables.table import Column, Table
@@ -47,27 +47,13 @@ def _header(rec: Recommendation, said: tuple[Section, ...]) -> str:
     )
     links = "".join(f'<a href="#{s.key}">{escape(_short(s.title))}</a>' for s in said if s.key != "answer")
     return (
-        f'<header><p class="over">LoRA Advisor · {escape(facts)}</p><h1>{escape(_headline(rec))}</h1>'
+        f'<header><p class="over">LoRA Advisor · {escape(facts)}</p><h1>{escape(ranking.headline(rec))}</h1>'
         f'<p class="soft">Scenario {escape(rec.scenario)}. Objective: {escape(rec.objective)}.</p><nav>{links}</nav></header>'
     )
 
 
 def _short(title: str) -> str:
     return title.split(":")[0].removesuffix(", and why")
-
-
-def _headline(rec: Recommendation) -> str:
-    best = ranking.recommended(rec)
-    if best is None:
-        return "Nothing meets the objective"
-    price = f" at ${units.usd(best.usd_per_hour)}/h" if best.usd_per_hour is not None else ""
-    return f"Serve it {_way(best)} on {ranking.hardware(best)}{price}"
-
-
-def _way(option: Option) -> str:
-    words = {"base": "as the base model", "multi-lora": "as a multi-LoRA pool", "merged": "merged, one deployment each"}
-    extra = "" if option.speculation is None else " with speculative decoding"
-    return words[option.way] + extra
 
 
 def _tiles(rec: Recommendation) -> str:
@@ -105,7 +91,7 @@ def _section(section: Section, rec: Recommendation) -> str:
         return f'<section id="answer">{_tiles(rec)}{lead}{rest}</section>'
     inner = "".join(f"<p>{escape(words)}</p>" for words in section.words) + _bullets(section)
     tables, figures = "".join(map(_table, section.tables)), _figures(section.figures)
-    inner += tables + figures if section.key == "ranking" else figures + tables
+    inner += tables + figures if section.tables_first else figures + tables
     if section.detail:
         return _details(section.key, section.title, inner)
     return f'<section id="{section.key}"><h2>{escape(section.title)}</h2>{inner}</section>'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from advisor.recommendation import Option, Recommendation
@@ -11,7 +11,7 @@ from advisor.tables import ranking, reasons, units
 from advisor.tables.table import Table
 
 if TYPE_CHECKING:
-    import altair as alt
+    from advisor.plots.theme import Drawn
 
 NOT_MODELLED: Final = (
     "the network between your clients and the server, and your own gateway",
@@ -34,12 +34,17 @@ class Figure:
 
     name: str
     caption: str
-    draw: Callable[[], alt.TopLevelMixin]
+    draw: Callable[[], Drawn]
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the answer. `detail` marks what a hurried reader may skip."""
+    """One part of the answer.
+
+    Attributes:
+        detail: what a hurried reader may skip.
+        tables_first: the table is the message, the figures illustrate it.
+    """
 
     key: str
     title: str
@@ -47,7 +52,8 @@ class Section:
     bullets: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
-    detail: bool = field(default=False)
+    detail: bool = False
+    tables_first: bool = False
 
 
 def sections(rec: Recommendation) -> tuple[Section, ...]:
@@ -96,12 +102,13 @@ def _ranking(rec: Recommendation) -> Section | None:
             lambda metric=metric: cost.cost_latency(rec, metric),  # type: ignore[misc]
         )
         for metric in ("ttft", "tpot")
-        if len(cost.points(rec, metric)) > 1
+        if cost.points(rec, metric)
     ]
     if not table.rows and not figures:
         return None
     words = () if table.rows else ("No option meets the objective; the charts show how near they come.",)
-    return Section("ranking", "The ways to serve, ranked", words, (), tuple(figures), (table,) if table.rows else ())
+    tables = (table,) if table.rows else ()
+    return Section("ranking", "The ways to serve, ranked", words, (), tuple(figures), tables, tables_first=True)
 
 
 def _named(rec: Recommendation) -> list[tuple[str, Option]]:
@@ -233,7 +240,7 @@ def _terms(rec: Recommendation) -> Section | None:
         "measurements. Extrapolated: measured elsewhere and carried over. Estimated: computed by a stated rule. "
         "Datasheet: vendor peaks times a typical efficiency.",
     )
-    figure = Figure("terms", "Which terms the busy time rests on, and how sure each is.", lambda: why.terms(rec.terms))
+    figure = Figure("terms", "Which terms the busy time rests on. The line is where the truth lies with about 90 %.", lambda: why.terms(rec.terms))
     return Section("terms", "Measured or estimated", words, (), (figure,), (reasons.terms(rec.terms),))
 
 

@@ -48,6 +48,17 @@ def named(rec: Recommendation, key: str) -> str:
     return key if option is None else f"{serving(option)} on {option.device}"
 
 
+def headline(rec: Recommendation) -> str:
+    """The answer in one line."""
+    best = recommended(rec)
+    if best is None:
+        return "Nothing meets the objective"
+    way = {"base": "the base model", "multi-lora": "from one multi-LoRA pool", "merged": "one merged deployment each"}[best.way]
+    draft = "" if best.speculation is None else " with speculative decoding"
+    price = f" at ${units.usd(best.usd_per_hour)}/h" if best.usd_per_hour is not None else ""
+    return f"Serve {way}{draft} on {hardware(best)}{price}"
+
+
 _COLUMNS: Final = (
     Column("#", "text"),
     Column("way to serve"),

@@ -23,14 +23,19 @@ def unpacked(code: str) -> str:
     """The text in an address.
 
     Raises:
-        InputError: not made by `packed`, or too large when inflated.
+        InputError: cut off, not made by `packed`, or too large when inflated.
     """
     try:
         raw = base64.urlsafe_b64decode(code[:MAX_ADDRESS] + "=" * (-len(code[:MAX_ADDRESS]) % 4))
         inflater = zlib.decompressobj()
-        text = inflater.decompress(raw, MAX_TEXT_BYTES)
-        if inflater.unconsumed_tail or not inflater.eof:
-            raise InputError("the address: holds a scenario that is cut off or too large. Ask for the file instead.")
-        return text.decode()
-    except (binascii.Error, zlib.error, UnicodeDecodeError, ValueError):
-        raise InputError("the address: holds no scenario that can be read. Ask for the file instead.") from None
+        text = inflater.decompress(raw, MAX_TEXT_BYTES).decode()
+    except (binascii.Error, zlib.error, ValueError):
+        raise InputError(_UNREADABLE) from None
+    if inflater.unconsumed_tail:
+        raise InputError(f"the address: holds a scenario of more than {MAX_TEXT_BYTES:,} bytes. Ask for the file instead.")
+    if not inflater.eof:
+        raise InputError(_UNREADABLE)
+    return text
+
+
+_UNREADABLE: Final = "the address: holds no scenario that can be read. Ask for the file instead."

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
+from advisor.plots.theme import dressed
 from advisor.report.sections import Figure, Section
 from advisor.tables import ranking, units
 from advisor.tables.table import Table, escape
@@ -25,7 +26,9 @@ def headline(rec: Recommendation) -> None:
     if best is None:
         st.warning(plain("Nothing meets the objective. " + rec.summary))
         return
-    cells = [("way to serve", ranking.serving(best), ranking.hardware(best))]
+    st.header(plain(ranking.headline(rec)), anchor="answer")
+    st.markdown(plain(rec.summary))
+    cells = []
     if best.usd_per_hour is not None:
         mtok = "" if best.usd_per_mtok is None else f"{units.usd(best.usd_per_mtok)} USD per million tokens"
         cells.append(("cost, USD an hour", units.usd(best.usd_per_hour), mtok))
@@ -39,7 +42,6 @@ def headline(rec: Recommendation) -> None:
     for place, (name, value, note) in zip(st.columns(len(cells)), cells, strict=True):
         place.metric(name, value, border=True)
         place.caption(plain(note))
-    st.markdown(f"#### {plain(rec.summary)}" if len(rec.summary) < 90 else plain(rec.summary))
 
 
 def section(one: Section) -> None:
@@ -49,16 +51,25 @@ def section(one: Section) -> None:
         st.markdown(plain(words))
     if one.bullets:
         st.markdown("\n".join(f"- {plain(bullet)}" for bullet in one.bullets))
+    if one.tables_first:
+        _tables(one)
     for pair in (one.figures[i : i + 2] for i in range(0, len(one.figures), 2)):
         for place, figure in zip(st.columns(len(pair)) if len(pair) > 1 else [st.container()], pair, strict=True):
             with place:
                 _figure(figure)
+    if not one.tables_first:
+        _tables(one)
+
+
+def _tables(one: Section) -> None:
     for content in one.tables:
         table(content)
 
 
 def _figure(figure: Figure) -> None:
-    st.altair_chart(figure.draw(), width="content", theme="streamlit", alt=figure.caption, key=f"chart-{figure.name}")
+    chart = dressed(figure.draw(), dark=st.context.theme.type == "dark")
+    width: Literal["content", "stretch"] = "content" if "hconcat" in chart.to_dict() else "stretch"
+    st.altair_chart(chart, width=width, theme=None, alt=figure.caption, key=f"chart-{figure.name}")
     st.caption(plain(figure.caption))
 
 
