@@ -15,8 +15,9 @@ import simpy
 from numpy.typing import NDArray
 
 from advisor.sim.prefixes import PrefixTree
+from advisor.sim.rundata import RunData
 from advisor.sim.setup import ReplicaSetup
-from advisor.sim.skipping import SkippingReplica, SkippingRun
+from advisor.sim.skipping import SkippingReplica
 from advisor.sim.verify import BLOCKS, TOKENS, Future, Verify
 from advisor.sim.waiting import SHIFT
 from advisor.steptime.batch import DecodeLine
@@ -27,8 +28,10 @@ _ROOM = 4096
 class DraftingReplica(SkippingReplica):
     """One replica whose decoding requests take draft_length + 1 tokens a step and keep those accepted."""
 
+    __slots__ = ("_contexts", "_ends_s", "_futures", "_gains", "_gains_from", "_verify")
+
     def __init__(
-        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: SkippingRun, tree: PrefixTree | None
+        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: RunData, tree: PrefixTree | None
     ) -> None:
         super().__init__(env, index, setup, shared, tree)
         assert setup.speculation is not None
@@ -112,10 +115,9 @@ class DraftingReplica(SkippingReplica):
         self._kv.take(self._blocks_due(self._n + 1, steps - 1))
         return int(self._contexts[:steps].sum())
 
-    def _steps_ahead(self, line: DecodeLine) -> int:
-        steps = (self._finishing[0] >> SHIFT) - self._n
+    def _steps_ahead(self, steps: int, line: DecodeLine) -> int:
         coming_s = math.inf
-        if self._seen < len(self._inbox_s):
+        if not self._closed and self._seen < len(self._inbox_s):
             coming_s = self._inbox_s[self._seen]
             if coming_s <= self._t:
                 return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -18,9 +19,10 @@ from advisor.sim.outcome import FRONTEND, Outcome
 from advisor.sim.plain import PlainReplica, PlainRun
 from advisor.sim.prefixes import prefix_tree
 from advisor.sim.result import SimResult
+from advisor.sim.rundata import RunData
 from advisor.sim.router import Routing
 from advisor.sim.setup import FleetSetup
-from advisor.sim.skipping import SkippingReplica, SkippingRun
+from advisor.sim.skipping import SkippingReplica
 from advisor.trace.trace import Trace
 
 Engine = Literal["skipping", "plain"]
@@ -64,17 +66,20 @@ def simulate_fleet(
     speculation = fleet.replica.speculation
     draws = Draws(speculation, seed) if speculation and speculation.draft_length else None
     tree = prefix_tree(trace, fleet.replica.limits.kv_block_tokens) if fleet.replica.limits.prefix_caching else None
-    run: PlainRun | SkippingRun
-    replicas: list[PlainReplica] | list[SkippingReplica]
+    run: PlainRun | RunData
+    replicas: Sequence[PlainReplica] | Sequence[SkippingReplica]
     if engine == "plain":
-        run = PlainRun(trace, draws, wants_series=series)
-        replicas = [PlainReplica(env, index, fleet.replica, run, tree) for index in range(fleet.replicas)]
+        run = plain = PlainRun(trace, draws, wants_series=series)
+        replicas = [PlainReplica(env, index, fleet.replica, plain, tree) for index in range(fleet.replicas)]
     else:
-        run = SkippingRun(trace, fleet.replica, draws, wants_series=series)
+        run = data = RunData(trace, fleet.replica, draws, wants_series=series)
         kind = DraftingReplica if draws else SkippingReplica
-        replicas = [kind(env, index, fleet.replica, run, tree) for index in range(fleet.replicas)]
+        replicas = skipping = [kind(env, index, fleet.replica, data, tree) for index in range(fleet.replicas)]
     dispatch = _Dispatch(env, fleet, trace, replicas)
-    dispatch.begin()
+    if engine == "skipping" and _is_foreseen(fleet):
+        _hand_over(skipping, trace, data, fleet.horizon_s)
+    else:
+        dispatch.begin()
     env.run(until=fleet.horizon_s)
     for replica in replicas:
         replica.stop()
@@ -82,6 +87,24 @@ def simulate_fleet(
     if series:
         outcome.series = [replica.series.columns() for replica in replicas]
     return _result(fleet, trace, outcome, dispatch.notes())
+
+
+def _is_foreseen(fleet: FleetSetup) -> bool:
+    """Whether each request's replica is known beforehand, so that arrivals need no events."""
+    return not any(fleet.start_s) and not fleet.failures and (fleet.replicas == 1 or fleet.router == "round-robin")
+
+
+def _hand_over(replicas: list[SkippingReplica], trace: Trace, run: RunData, horizon_s: float | None) -> None:
+    """Give each replica its arrivals at once: request i goes to replica i mod replicas."""
+    come = len(trace) if horizon_s is None else int(np.searchsorted(trace.arrival_s, horizon_s, side="right"))
+    requests = np.arange(come, dtype=np.int64)
+    run.outcome.replica[:come] = requests % len(replicas)
+    for index, replica in enumerate(replicas):
+        replica.start()
+        replica.expect(
+            array("q", requests[index :: len(replicas)].tobytes()),
+            array("d", trace.arrival_s[index : come : len(replicas)].astype(np.float64).tobytes()),
+        )
 
 
 class _Dispatch:

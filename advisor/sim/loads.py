@@ -23,11 +23,13 @@ class LoadChannels:
         self._link = simpy.Resource(env)
         self.closed = False  # the replica died: what is under way arrives nowhere
 
-    def start(self, adapter: int, origin: int) -> None:
-        """Begin to load; `on_ready(adapter)` is called when it is in its slot."""
-        self._env.process(self._carry(adapter, origin))
+    def start(self, adapter: int, origin: int, begin_s: float) -> None:
+        """Load from this time on, which is not past; `on_ready(adapter)` is called when it is in its slot."""
+        self._env.process(self._carry(adapter, origin, begin_s))
 
-    def _carry(self, adapter: int, origin: int) -> Generator[simpy.Event, None, None]:
+    def _carry(self, adapter: int, origin: int, begin_s: float) -> Generator[simpy.Event, None, None]:
+        if begin_s > self._env.now:
+            yield self._env.timeout(begin_s - self._env.now)
         if origin == FROM_DISK:
             with self._disk.request() as turn:
                 yield turn

@@ -136,7 +136,7 @@ class PlainReplica:
             outcome.load_s += load_s(self.setup.loads, adapter, origin)
             if overlapped:
                 self._loading.add(adapter)
-                self._channels.start(adapter, origin)
+                self._channels.start(adapter, origin, self.env.now)
 
     def _step(self, plan: StepPlan) -> Generator[simpy.Event, None, None]:
         """Load what has to be loaded first, compute, emit."""

@@ -1,0 +1,63 @@
+"""What the replicas of one skipping run share: the trace in columns, requests on their way, the ledger."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+
+from advisor.sim.draws import Draws
+from advisor.sim.ledger import Ledger
+from advisor.sim.outcome import Outcome
+from advisor.sim.setup import ReplicaSetup
+from advisor.sim.verify import Verify
+from advisor.trace.trace import Trace
+
+
+class RunData:
+    """One object a run. Columns are `array`s: eight bytes an entry, and plain Python numbers when read."""
+
+    __slots__ = (
+        "adapter", "emitted", "finish", "last_emission_s", "ledger", "outcome", "output", "place",
+        "preempted_at_s", "prompt", "refills", "trace", "verify", "wants_series",
+    )  # fmt: skip
+
+    def __init__(self, trace: Trace, setup: ReplicaSetup, draws: Draws | None, *, wants_series: bool) -> None:
+        self.trace = trace
+        self.wants_series = wants_series
+        self.verify = Verify(trace, draws, setup.limits.kv_block_tokens) if draws else None
+        self.ledger = Ledger(len(trace))
+        self.outcome = Outcome.empty(len(trace))
+        self.prompt = array("q", trace.prompt_tokens.astype(np.int64).tobytes())
+        self.output = array("q", trace.output_tokens.astype(np.int64).tobytes())
+        self.adapter = array("q", trace.adapter.astype(np.int64).tobytes())
+        self.finish = array("q", bytes(8 * len(trace)))  # step of its replica at whose end it finishes, if it decodes
+        self.emitted: dict[int, int] = {}  # answer so far of requests that were preempted, or moved
+        self.preempted_at_s: dict[int, float] = {}  # since when they wait
+        self.last_emission_s: dict[int, float] = {}  # of requests whose last token is not one step old
+        self.refills: dict[int, int] = {}  # how often a request has computed its answer again
+        self.place = _places(trace) if setup.limits.policy == "priority" else None
+
+    def finish_run(self) -> Outcome:
+        """Columns from the ledger."""
+        outcome = self.outcome
+        self.ledger.fill(outcome, self.trace.arrival_s)
+        done = ~np.isnan(outcome.last_token_s)
+        outcome.emitted_tokens[done] = self.trace.output_tokens[done]
+        for request, tokens in self.emitted.items():
+            if not done[request]:
+                outcome.emitted_tokens[request] = tokens
+        if self.verify is None:
+            outcome.verify_steps[:] = np.maximum(outcome.emitted_tokens - 1, 0)
+            for request, times in self.refills.items():
+                outcome.verify_steps[request] -= times
+        return outcome
+
+
+def _places(trace: Trace) -> array[int]:
+    """Rank of each request by (priority, arrival, row)."""
+    priority = trace.priority if trace.priority is not None else np.zeros(len(trace), dtype=np.int64)
+    order = np.lexsort((trace.arrival_s, priority))
+    places = np.empty(len(trace), dtype=np.int64)
+    places[order] = np.arange(len(trace))
+    return array("q", places.tobytes())
