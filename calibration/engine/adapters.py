@@ -12,12 +12,10 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import NamedTuple
 
-import torch
-
 from advisor.errors import InputError
 from advisor.sim.adapters import FROM_DISK, AdapterCache
-from calibration.engine.config import Architecture
 from calibration.engine.lora import LoraSlots, PackedAdapter, pack
+from calibration.engine.model import Model
 from calibration.engine.peft import Described, describe_adapter, read_adapter
 from calibration.engine.runner import Runner
 
@@ -42,13 +40,11 @@ class _Copied(NamedTuple):
 class AdapterStore:
     """Registered adapters of one engine, by number; a name that is registered again gets a new number."""
 
-    def __init__(
-        self, runner: Runner, architecture: Architecture, slots: LoraSlots | None, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, runner: Runner, model: Model, slots: LoraSlots | None) -> None:
         self._runner = runner
-        self._architecture = architecture
+        self._architecture = model.architecture
         self._slots = slots
-        self._dtype = dtype
+        self._dtype = model.weights.embedding.dtype
         self._described: list[Described] = []
         self._names: list[str] = []
         self._number_of: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""One step's tensors, built on the host: rows sorted by adapter, so that each adapter's tokens are one range."""
+"""One step's tensors, built on the host. Rows are sorted by adapter: each adapter's tokens are one range."""
 
 from __future__ import annotations
 
@@ -65,8 +65,14 @@ class StepBatch:
             )
             for group in self.attention
         )
-        rest = (move(t) for t in (self.tokens, self.positions, self.kv_places, self.output_rows))
-        return StepBatch(*rest, groups, self.lora)
+        return StepBatch(
+            move(self.tokens),
+            move(self.positions),
+            move(self.kv_places),
+            move(self.output_rows),
+            groups,
+            self.lora,
+        )
 
 
 def step_batch(rows: Sequence[Row], block_tokens: int) -> StepBatch:

@@ -5,9 +5,7 @@ Not thread-safe: one thread adds requests, steps and aborts. Times are seconds o
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -16,15 +14,16 @@ from torch import Tensor
 from advisor.errors import InputError
 from advisor.sim.scheduler import Request, StepPlan
 from advisor.spec.engine import EngineLimits
-from advisor.steptime.batch import Batch
 from advisor.trace.trace import BASE
 from calibration.engine.adapters import AdapterStore, LoadRecord
 from calibration.engine.batch import NO_SLOT, Row
 from calibration.engine.blocks import BlockPool
+from calibration.engine.books import Books, append_tokens
 from calibration.engine.decide import Asked, decide
 from calibration.engine.merge import merge, unmerge
+from calibration.engine.options import EngineOptions
 from calibration.engine.peft import Described, describe_adapter, read_adapter
-from calibration.engine.requests import Counters, LiveRequest, Reason, StepRecord, TokenOutput
+from calibration.engine.requests import LiveRequest, Reason, TokenOutput
 from calibration.engine.runner import Runner
 from calibration.engine.sampler import Sampling
 from calibration.engine.scheduling import LiveScheduler
@@ -38,19 +37,6 @@ from calibration.engine.speculate import (
     Proposal,
 )
 
-_MARKS = ("start", "scheduled", "loaded", "drafted", "computed", "sampled", "end")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """What an engine is beside its limits."""
-
-    kv_blocks: int = 512
-    dtype: str = "auto"  # of weights, KV and slots: auto, float32, bfloat16, float16
-    device: str = "cpu"
-    draft: NgramDraft | ModelDraft | None = None
-    keep_records: int = 1_000_000  # steps and loads remembered; older ones are dropped
-
 
 class Engine:
     """One replica: a base model, its adapters, and the requests under way."""
@@ -62,36 +48,32 @@ class Engine:
         adapters: Mapping[str, str | Path] | None = None,
         options: EngineOptions | None = None,
     ) -> None:
-        """Load the model, check the adapters (InputError). Adapters are read when first used."""
+        """Load the model and check the adapters (InputError); an adapter is read when it is first used."""
         self.limits = limits
         self.options = options = options or EngineOptions()
-        gamma = options.draft.length if options.draft else 0
-        _check(limits, options, gamma)
-        self._model_dir = Path(model_dir)
-        self._runner = Runner(options.device, limits.kv_block_tokens)
-        self._model = self._runner.load_model(model_dir, options.dtype, options.kv_blocks, gamma)
-        self.architecture = self._model.architecture
-        self._cache = self._runner.kv_cache(self._model, options.kv_blocks)
-        self._slots = self._runner.lora_slots(self._model, limits.max_loras, limits.max_lora_rank)
+        options.check(limits)
+        gamma = options.draft_length
+        self._model_dir = model_dir
+        self._runner = runner = Runner(options.device, limits.kv_block_tokens)
+        self._model = model = runner.load_model(model_dir, options.dtype, options.kv_blocks, gamma)
+        self.architecture = model.architecture
+        self._cache = runner.kv_cache(model, options.kv_blocks)
+        self._slots = runner.lora_slots(model, limits.max_loras, limits.max_lora_rank)
+        self._store = AdapterStore(runner, model, self._slots)
         pool = BlockPool(options.kv_blocks, limits.kv_block_tokens, prefix_caching=limits.prefix_caching)
         self._scheduler = LiveScheduler(limits, pool, gamma)
-        self._store = AdapterStore(
-            self._runner, self.architecture, self._slots, self._model.weights.embedding.dtype
-        )
-        self._max_tokens = self.architecture.max_positions
+        self._longest = options.longest(limits, self.architecture.max_positions)
         self._drafter = self._make_drafter(options.draft)
         self._live: dict[int, LiveRequest] = {}
         self._next = 0
         self._merged: Described | None = None
-        self.counters = Counters()
-        self.steps: deque[StepRecord] = deque(maxlen=options.keep_records)
-        self.loads: deque[LoadRecord] = deque(maxlen=options.keep_records)
+        self.books = Books(options.keep_records)
         for name, path in (adapters or {}).items():
             self.add_adapter(name, path)
 
     # ------------------------------------------------------------------------------------ requests
 
-    def add_request(  # noqa: PLR0913 - a request's own fields
+    def add_request(
         self,
         prompt: Sequence[int],
         *,
@@ -161,9 +143,11 @@ class Engine:
         marks.append(self.now_s())
         tokens = decide(logits, asked, proposal.probs) if asked else []
         marks.append(self.now_s())
-        outputs += self._book(plan, asked, tokens)
-        self._record(plan, outputs, asked, marks)
-        return outputs
+        new = self._book(plan, asked, tokens, marks[-1])
+        marks.append(self.now_s())
+        drafted, emitted = sum(len(one.drafts) for one in asked), sum(len(output.tokens) for output in new)
+        self.books.stepped(plan, self._scheduler, marks, drafted, emitted)
+        return outputs + new
 
     def wait(self, wait_s: float) -> None:
         """Sleep until an overlapped load ends, where nothing else can run; at most so long."""
@@ -177,27 +161,21 @@ class Engine:
         return outputs
 
     def _bring_adapters(self, plan: StepPlan) -> list[TokenOutput]:
-        if not plan.loads:
-            return []
-        if self.limits.load_mode == "overlapped":
+        """Load what the plan needs: now, or beside the batch."""
+        outputs: list[TokenOutput] = []
+        if plan.loads and self.limits.load_mode == "overlapped":
             self._store.begin(plan.loads, self._scheduler.adapters)
-            return []
-        outputs = []
-        for record in self._store.bring(plan.loads, self._scheduler.adapters):
-            outputs += self._loaded(record, plan)
+        elif plan.loads:
+            for record in self._store.bring(plan.loads, self._scheduler.adapters):
+                outputs += self._loaded(record, plan)
         return outputs
 
     def _loaded(self, record: LoadRecord, plan: StepPlan | None) -> list[TokenOutput]:
         """Note a load; if it failed, so do the adapter's requests."""
-        self.loads.append(record)
-        if not record.error:
-            self.counters.loads_from_disk += record.from_disk
-            self.counters.loads_from_cpu += not record.from_disk
-            return []
-        self.counters.failed_loads += 1
+        self.books.loaded(record)
         outputs = []
         for index, live in list(self._live.items()):
-            if live.request.adapter == record.adapter:
+            if record.error and live.request.adapter == record.adapter:
                 self._scheduler.abort(live.request, plan)
                 self._end(index, "error", record.error)
                 outputs.append(TokenOutput(index, (), self.now_s(), "error", record.error))
@@ -209,39 +187,34 @@ class Engine:
         for share in plan.shares:
             live = self._live[share.request.index]
             if live.scheduled_s is None:
-                live.scheduled_s = now
-                self.counters.cached_tokens += share.request.cached_tokens
-                self.counters.prompt_tokens += share.request.prompt_tokens
+                self.books.began(live, now)
             parts.append(Part(live, share.context_tokens, share.new_tokens, share.prefill))
         return parts
 
     def _forward(self, parts: Sequence[Part], asked: Sequence[Asked]) -> Tensor:
-        """Logits of every token that is asked for."""
-        wanted = {one.live.request.index: one.drafts for one in asked}
+        """Logits of every token that is asked for, in the order of `asked`."""
+        drafts_of = {one.live.request.index: one.drafts for one in asked}
         rows = []
         for part in parts:
             request = part.live.request
             new = part.live.tokens[part.context : part.context + part.new_tokens]
-            drafts = wanted.get(request.index)
+            drafts = drafts_of.get(request.index)
             outputs = 0 if drafts is None else len(drafts) + 1
             slot = NO_SLOT if request.adapter == BASE else self._store.slot(request.adapter)
             blocks = self._scheduler.pool.table(request.index)
             rows.append(Row([*new, *(drafts or ())], part.context, blocks, slot, outputs))
         return self._runner.forward(self._model, rows, self._cache, self._slots)
 
-    def _book(self, plan: StepPlan, asked: Sequence[Asked], tokens: Sequence[list[int]]) -> list[TokenOutput]:
-        """Write down what each request got."""
-        now = self.now_s()
+    def _book(
+        self, plan: StepPlan, asked: Sequence[Asked], tokens: Sequence[list[int]], now: float
+    ) -> list[TokenOutput]:
+        """Write down what each request got, and who has ended."""
         kept = {}
         for one, found in zip(asked, tokens, strict=True):
             if one.drafting is not None and self._drafter:
-                one.live.verify_steps += 1
-                one.live.drafted_tokens += len(one.drafts)
-                one.live.accepted_drafts += len(found) - 1
-                self.counters.count_drafts(len(one.drafts), len(found) - 1)
-            kept[one.live.request.index] = _append(one.live, found, now)
-        emitted = [len(kept.get(share.request.index, ())) for share in plan.shares]
-        self._scheduler.finish(plan, emitted)
+                self.books.verified(one, found)
+            kept[one.live.request.index] = append_tokens(one.live, found, now)
+        self._scheduler.finish(plan, [len(kept.get(share.request.index, ())) for share in plan.shares])
         outputs = []
         for index, new in kept.items():
             request = self._live[index].request
@@ -256,30 +229,6 @@ class Engine:
         live = self._live.pop(index)
         live.reason, live.error = reason, error
         return live
-
-    def _record(
-        self, plan: StepPlan, outputs: Sequence[TokenOutput], asked: Sequence[Asked], marks: list[float]
-    ) -> None:
-        scheduler = self._scheduler
-        took = [after - before for before, after in zip(marks, marks[1:], strict=False)]
-        self.counters.steps += 1
-        self.counters.preemptions += len(plan.preempted)
-        emitted = sum(len(output.tokens) for output in outputs)
-        self.counters.emitted_tokens += emitted
-        self.steps.append(
-            StepRecord(
-                marks[0],
-                self.now_s(),
-                _batch(plan, scheduler.draft_length),
-                *took,
-                sum(len(one.drafts) for one in asked),
-                emitted,
-                len(plan.preempted),
-                len(scheduler.running),
-                len(scheduler.waiting),
-                scheduler.kv.free,
-            )
-        )
 
     # ------------------------------------------------------------------------------------ adapters
 
@@ -300,9 +249,7 @@ class Engine:
         """Merge an adapter folder into the weights, while no request is under way; returns the seconds."""
         self._check_idle("merge")
         if self._merged is not None:
-            raise InputError(
-                f"merge: {self._merged.folder} is merged already; allowed: one. Unmerge it first."
-            )
+            raise InputError(f"merge: {self._merged.folder} is merged; allowed: one. Unmerge it first.")
         described = describe_adapter(path, self.architecture.shape)
         start = self.now_s()
         merge(self._model.weights, self.architecture, read_adapter(described))
@@ -318,6 +265,7 @@ class Engine:
         return self._weights_changed(None, start)
 
     def _weights_changed(self, merged: Described | None, start: float) -> float:
+        """What the old weights left in the prefix cache holds no more."""
         self._runner.fence()
         self._merged = merged
         self._scheduler.pool.flush()
@@ -328,9 +276,8 @@ class Engine:
     def check_invariants(self) -> None:
         """What must always hold between two steps."""
         self._scheduler.check_invariants()
-        waiting = [request.index for request in self._scheduler.waiting]
-        running = [request.index for request in self._scheduler.running]
-        assert sorted(waiting + running) == sorted(self._live)
+        known = [request.index for request in (*self._scheduler.waiting, *self._scheduler.running)]
+        assert sorted(known) == sorted(self._live)
 
     def close(self) -> None:
         """End the threads of overlapped loads."""
@@ -339,54 +286,35 @@ class Engine:
     def _make_drafter(self, how: NgramDraft | ModelDraft | None) -> Drafter | None:
         if how is None or isinstance(how, NgramDraft):
             return NgramDrafter(how) if how else None
-        dtype, blocks = self.options.dtype, self.options.kv_blocks
-        model = self._runner.load_model(how.model_dir, dtype, blocks, how.length)
+        blocks = self.options.kv_blocks
+        model = self._runner.load_model(how.model_dir, self.options.dtype, blocks, how.length)
         own, theirs = self.architecture.shape.vocab_size, model.architecture.shape.vocab_size
         if own != theirs:
             raise InputError(f"{how.model_dir}: vocab_size is {theirs}; allowed: {own}, as the target has.")
-        self._max_tokens = min(self._max_tokens, model.architecture.max_positions)
+        self._longest = self.options.longest(
+            self.limits, min(self.architecture.max_positions, model.architecture.max_positions)
+        )
         cache = self._runner.kv_cache(model, blocks)
         return ModelDrafter(how, self._runner, model, cache, self._scheduler.pool)
 
     def _check_idle(self, what: str) -> None:
         if self.busy:
-            raise InputError(
-                f"{what}: {len(self._live)} requests are under way; allowed: none. Let them end."
-            )
+            raise InputError(f"{what}: {len(self._live)} requests are under way; allowed: none.")
 
     def _check_request(self, prompt: Sequence[int], max_tokens: int, adapter: str | None) -> None:
-        vocab = self.architecture.shape.vocab_size
+        vocab, total = self.architecture.shape.vocab_size, len(prompt) + max_tokens
         if adapter is not None and self._merged is not None:
             raise InputError(f"request: adapter is {adapter!r}; allowed: none while an adapter is merged.")
-        if not prompt or max_tokens < 1:
-            raise InputError(
-                f"request: {len(prompt)} prompt tokens and max_tokens {max_tokens}; allowed: at least 1 of each."
-            )
+        if not prompt:
+            raise InputError("request: the prompt is empty; allowed: at least 1 token.")
+        if max_tokens < 1:
+            raise InputError(f"request: max_tokens is {max_tokens}; allowed: at least 1.")
         if not 0 <= min(prompt) <= max(prompt) < vocab:
+            raise InputError(f"request: the prompt has tokens outside of the vocabulary, 0 to {vocab - 1}.")
+        if total > self._longest:
             raise InputError(
-                f"request: the prompt has tokens outside of 0 to {vocab - 1}, the model's vocabulary."
+                f"request: prompt and max_tokens are {total} tokens; allowed: at most {self._longest}."
             )
-        total = len(prompt) + max_tokens
-        drafts = self._scheduler.draft_length if max_tokens > 1 else 0
-        held = self.options.kv_blocks * self.limits.kv_block_tokens - drafts + 1
-        most = min(self._max_tokens, held)
-        if total > most:
-            raise InputError(f"request: prompt and max_tokens are {total} tokens; allowed: at most {most}.")
-
-
-def _check(limits: EngineLimits, options: EngineOptions, gamma: int) -> None:
-    """Refuse what the engine cannot be."""
-    if limits.async_scheduling:
-        raise InputError("engine: async_scheduling is true; allowed: false, the built-in engine is serial.")
-    if options.kv_blocks < 1:
-        raise InputError(f"engine: kv_blocks is {options.kv_blocks}; allowed: at least 1.")
-    if options.draft is not None and gamma < 1:
-        raise InputError(f"engine: the draft's length is {gamma}; allowed: at least 1.")
-    if limits.max_num_batched_tokens <= gamma:
-        raise InputError(
-            f"engine: max_num_batched_tokens is {limits.max_num_batched_tokens}; allowed: at least {gamma + 1}, "
-            "one token and its drafts."
-        )
 
 
 def _asked(plan: StepPlan, parts: Sequence[Part], proposal: Proposal) -> list[Asked]:
@@ -399,31 +327,3 @@ def _asked(plan: StepPlan, parts: Sequence[Part], proposal: Proposal) -> list[As
         elif share.emits:
             asked.append(Asked(part.live, [], None))
     return asked
-
-
-def _append(live: LiveRequest, found: list[int], now: float) -> list[int]:
-    """Keep tokens up to the request's length or its first stop token; note the times."""
-    new = found[: live.request.output_tokens - live.request.emitted_tokens]
-    stop = next((place for place, token in enumerate(new) if token in live.stops), None)
-    if stop is not None:
-        new = new[: stop + 1]
-        live.request.output_tokens = live.request.emitted_tokens + len(new)
-    live.tokens += new
-    live.last_token_s = now
-    if live.first_token_s is None:
-        live.first_token_s = now
-    return new
-
-
-def _batch(plan: StepPlan, gamma: int) -> Batch:
-    """The step as the step-time model describes it."""
-    decodes = [share for share in plan.shares if not share.prefill]
-    chunks = [share for share in plan.shares if share.prefill]
-    return Batch(
-        decodes=len(decodes),
-        context_tokens=sum(share.context_tokens for share in decodes),
-        chunks=tuple((share.new_tokens, share.context_tokens) for share in chunks),
-        outputs=len(decodes) * (gamma + 1) + sum(share.emits for share in chunks),
-        draft_length=gamma,
-        adapters=len({share.request.adapter for share in plan.shares} - {BASE}),
-    )

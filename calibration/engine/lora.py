@@ -112,7 +112,7 @@ class LoraSlots:
         grouped_product_reference(x, out, a, parts, groups, self.rank)
 
 
-def grouped_product_reference(  # noqa: PLR0913, PLR0917 - a kernel's operands
+def grouped_product_reference(
     x: Tensor,
     out: Tensor,
     a: Tensor,

@@ -201,6 +201,6 @@ def _pattern(raw: Mapping[str, Any], field: str, path: str, default: float) -> A
 
 
 def _scale(raw: Mapping[str, Any], path: str, rank: int) -> float:
-    """alpha / r, or alpha / √r for rank-stabilised LoRA (Kalajdzievski 2023)."""
+    """Alpha / r, or alpha / √r for rank-stabilised LoRA (Kalajdzievski 2023)."""
     alpha = float(_pattern(raw, "alpha_pattern", path, raw.get("lora_alpha") or _PEFT_ALPHA))
     return alpha / float(rank) ** 0.5 if raw.get("use_rslora") else alpha / rank

@@ -31,7 +31,7 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> Tensor:
 
 
 def rope_tables(rope: Rope, head_dim: int, positions: int) -> tuple[Tensor, Tensor]:
-    """cos and sin of each position and dimension: two of (positions, head_dim), float32."""
+    """Cos and sin of each position and dimension: two of (positions, head_dim), float32."""
     angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse_frequencies(rope, head_dim))
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
