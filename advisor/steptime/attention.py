@@ -36,12 +36,12 @@ class ChunkAttention:
         self._log_q = [math.log(q) for q in self._q]
         self._log_c = [math.log(c + _SHIFT) for c in self._c]
         self._log_s = [[math.log(max(s, 1e-12)) for s in row] for row in term.seconds]
-        self._fresh = self._without_context(budget)
+        self.fresh_s = self._without_context(budget)  # of chunks without context, by their tokens
 
     def seconds(self, new_tokens: int, context_tokens: int) -> float:
         """Seconds of one chunk."""
-        if context_tokens == 0 and new_tokens < len(self._fresh):
-            return self._fresh[new_tokens]
+        if context_tokens == 0 and new_tokens < len(self.fresh_s):
+            return self.fresh_s[new_tokens]
         return self._interpolated(new_tokens, context_tokens)
 
     def _without_context(self, budget: int) -> list[float]:

@@ -51,32 +51,37 @@ class ProfileClock:
         self._reduce = zero if terms.all_reduce is None else at_every_count(terms.all_reduce, budget)
         self._reduce_graph = staircase(self._reduce, profile.graph_sizes)
         self._chunk = ChunkAttention(terms.attn_prefill, budget)
+        self._fresh = self._chunk.fresh_s
         decode = terms.attn_decode
         self._attn_fixed = [0.0, *by_count(decode.sequences, decode.fixed_s, seats)[1:]]
         self._attn_slope = by_count(decode.sequences, decode.per_context_token_s, seats)
         self._lora = _lora_of(terms, limits, modules)
         self._draft = draft
-        self._host = profile.host
+        host = profile.host
+        self._host_fixed, self._host_sequence = host.fixed_s, host.per_sequence_s
+        self._host_token, self._epsilon, self._overlapped = host.per_token_s, host.epsilon_s, host.overlapped
         self._lines: dict[tuple[int, int, int, bool], DecodeLine] = {}
 
     def parts(self, batch: Batch) -> StepParts:
-        """Seconds of any step, by component."""
+        """Seconds of any step, by component. In one piece, because the simulator spends its time here."""
         decodes, context, chunks, outputs, gamma, adapters = batch
-        tokens = batch.tokens
-        graph = not chunks
-        attention = self._attn_fixed[decodes] + self._attn_slope[decodes] * context if decodes else 0.0
+        tokens = decodes * (gamma + 1)
+        attention = self._attn_fixed[decodes] + self._attn_slope[decodes] * context
+        prompt = 0
         for new, before in chunks:
-            attention += self._chunk.seconds(new, before)
-        return self._with_host(
-            decodes + len(chunks),
-            tokens,
-            (self._dense_graph if graph else self._dense)[tokens],
-            attention,
-            self._head[outputs],
-            self._lora.seconds(tokens, adapters, sum(new for new, _ in chunks)),
-            self._draft_s(decodes, gamma, context),
-            (self._reduce_graph if graph else self._reduce)[tokens],
-        )
+            prompt += new
+            attention += self._chunk.seconds(new, before) if before else self._fresh[new]
+        tokens += prompt
+        dense = self._dense[tokens] if chunks else self._dense_graph[tokens]
+        reduce = self._reduce[tokens] if chunks else self._reduce_graph[tokens]
+        head = self._head[outputs]
+        lora = self._lora.seconds(tokens, adapters, prompt)
+        draft = self._draft_s(decodes, gamma, context) if gamma else 0.0
+        host = self._host_fixed + self._host_sequence * (decodes + len(chunks)) + self._host_token * tokens
+        if self._overlapped:
+            host -= dense + attention + head + lora + draft + reduce
+            host = self._epsilon + host if host > 0.0 else self._epsilon
+        return StepParts(dense, attention, head, lora, draft, reduce, host)
 
     def decode_line(self, decodes: int, adapters: int, draft_length: int, context_tokens: int) -> DecodeLine:
         """The line on which pure decode steps of this S and A lie around this context."""
@@ -106,15 +111,15 @@ class ProfileClock:
             self._reduce_graph[tokens],
         )
         slope = self._attn_slope[decodes] + draft_slope
-        host = self._host_s(decodes, tokens)
-        if not self._host.overlapped:
+        host = self._host_fixed + self._host_sequence * decodes + self._host_token * tokens
+        if not self._overlapped:
             return DecodeLine(
                 StepParts(*device, host),
                 StepParts(0.0, self._attn_slope[decodes], 0.0, 0.0, draft_slope, 0.0, 0.0),
                 0.0,
                 math.inf,
             )
-        gap, epsilon = host - sum(device), self._host.epsilon_s
+        gap, epsilon = host - sum(device), self._epsilon
         knot = 0.0 if gap <= 0 else (gap / slope if slope > 0 else math.inf)
         if low < knot:
             return DecodeLine(
@@ -136,16 +141,6 @@ class ProfileClock:
         if draft is None or not gamma or not decodes:
             return 0.0
         return gamma * (draft.fixed_s + draft.per_sequence_s * decodes + draft.per_context_token_s * context)
-
-    def _host_s(self, sequences: int, tokens: int) -> float:
-        host = self._host
-        return host.fixed_s + host.per_sequence_s * sequences + host.per_token_s * tokens
-
-    def _with_host(self, sequences: int, tokens: int, *device: float) -> StepParts:
-        host = self._host_s(sequences, tokens)
-        if self._host.overlapped:
-            host = max(0.0, host - sum(device)) + self._host.epsilon_s
-        return StepParts(*device, host)
 
 
 def _lora_of(terms: ModelTerms, limits: EngineLimits, modules: tuple[str, ...]) -> LoraCost:
