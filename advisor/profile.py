@@ -265,14 +265,14 @@ def load_profile(path: str | Path) -> Profile:
 
 
 def save_profile(profile: Profile, path: str | Path) -> None:
-    """Write a profile, each list of numbers on one line; the old file stays whole until the new one is complete."""
+    """Write a profile, numbers of a list on one line; the old file stays whole until the new one is."""
     from advisor.files import write_text
 
     write_text(path, _NUMBER_LIST.sub(_one_line, profile.model_dump_json(indent=1)) + "\n")
 
 
 def find_profiles(folder: str | Path | None = None) -> dict[str, Path]:
-    """Return the profiles of a folder by name (file name without .json), sorted; the shipped ones without a folder.
+    """Return the profiles of a folder (the shipped ones if left out) by name: file name without .json.
 
     Raises:
         InputError: the folder given does not exist.

@@ -92,7 +92,7 @@ def fit_non_negative(
 
 
 def _solve(design: Array, target: Array, scale: Array, rounds: int = 12) -> Array:
-    """Huber's loss by reweighting. Columns are scaled to one another first: seconds a byte are small numbers."""
+    """Huber's loss by reweighting, columns scaled to one another first (seconds a byte are small numbers)."""
     from scipy.optimize import nnls
 
     size = np.abs(design * scale[:, None]).max(axis=0)

@@ -48,7 +48,9 @@ def steady_state(
         output_tokens: of each request, at least 2.
         budget: max_num_batched_tokens.
     """
-    limits = EngineLimits(max_num_seqs=max(concurrency, 1), max_num_batched_tokens=max(budget, concurrency + 1))
+    limits = EngineLimits(
+        max_num_seqs=max(concurrency, 1), max_num_batched_tokens=max(budget, concurrency + 1)
+    )
     clock = ProfileClock(profile, terms, limits)
     context = round(concurrency * (prompt_tokens + 0.5 * output_tokens))
     decode = sum(clock.parts(Batch(concurrency, context, outputs=concurrency)))

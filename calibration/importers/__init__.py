@@ -1,12 +1,20 @@
 """Other people's measurements, read into the profile contract.
 
-    tables         the operator tables of the package aiconfigurator-core, as plain arrays
-    gemms          matrix products between the measured shapes
-    dense          dense and head terms of a model, from GEMMs and bytes moved
-    attention      prompt and decode attention
-    all_reduce     tensor parallelism
-    lora_gemms     an estimate of unmerged LoRA from small-rank GEMMs
-    carried        terms that no operator table holds, from public end-to-end runs
-    aiconfigurator puts them together into a profile
-    server_runs    the public multi-LoRA server runs, fitted into a profile of that server
+tables         the operator tables of the package aiconfigurator-core, as plain arrays
+gemms          matrix products between the measured shapes
+dense          dense and head terms of a model, from products and bytes moved
+attention      prompt and decode attention
+all_reduce     tensor parallelism
+lora_gemms     an estimate of unmerged LoRA from small-rank products
+model_terms    all device terms of one model at one degree
+carried        terms that no operator table holds, scaled to a model and device
+aiconfigurator puts these together into a profile
+
+server_files   the calibration files of a public multi-LoRA server
+server_step    its step time without adapters
+server_lora    what slots and adapters add
+server_memory  its loads, KV memory, start-up
+server_profile puts these together into a profile of that server
+public_fits    host time, from published closed loops
+carry          writes what `carried` reads
 """

@@ -93,7 +93,9 @@ def import_profile(
         InputError: package, system, engine, version, model or table missing; says what there is.
     """
     if engine != "vllm":
-        raise InputError(f"--engine is {engine}; allowed: vllm. Host and LoRA terms of other engines are not public.")
+        raise InputError(
+            f"--engine is {engine}; allowed: vllm. Host and LoRA terms of other engines are not public."
+        )
     tables = find_tables(system, engine, engine_version, folder=folder)
     if system not in DEVICES:
         raise InputError(f"--system is {system}; allowed: {', '.join(DEVICES)} (devices of the catalog).")
@@ -138,14 +140,14 @@ def _model_terms(operators: Operators, models: list[ModelShape]) -> list[ModelTe
         if operators.gemm(model.weights_dtype) is None:
             continue
         for degree in DEGREES:
-            if degree <= operators.device.max_tensor_parallel and _divides(model, degree):
-                if model.weights_bytes / degree <= _WEIGHTS_SHARE * operators.device.memory_bytes:
-                    found.append(operators.terms(model, degree))
+            fits = model.weights_bytes / degree <= _WEIGHTS_SHARE * operators.device.memory_bytes
+            if fits and degree <= operators.device.max_tensor_parallel and _divides(model, degree):
+                found.append(operators.terms(model, degree))
     return found
 
 
 def _divides(model: ModelShape, degree: int) -> bool:
-    """Heads divide; KV heads divide or are copied to whole numbers of devices; small models stay on one or two."""
+    """Heads divide, KV heads divide or are copied to whole numbers of devices, small models stay whole."""
     whole = model.heads % degree == 0 and (model.kv_heads % degree == 0 or degree % model.kv_heads == 0)
     return whole and model.layer_parameters / degree >= _SMALLEST_SHARE
 
@@ -185,13 +187,20 @@ def _drafts(terms: ModelTerms, known: list[ModelTerms], device: Device) -> tuple
     drafts = [carried.ngram_draft(terms, default_acceptance("ngram"))]
     name = terms.model.name.removesuffix("-FP8")
     if name in _EAGLE3_TARGETS:
-        measured = name == "Llama-3.1-8B" and device.name == DEVICES[_REFERENCE_SYSTEM] and terms.tensor_parallel == 1
+        measured = (
+            name == "Llama-3.1-8B"
+            and device.name == DEVICES[_REFERENCE_SYSTEM]
+            and terms.tensor_parallel == 1
+        )
         drafts.append(carried.eagle3_draft(terms, default_acceptance("eagle3"), measured_on_h100=measured))
     family = next((small for start, small in DRAFT_MODELS.items() if name.startswith(start)), None)
     small = next((t for t in known if t.model.name == family and t.tensor_parallel == 1), None)
     if small is not None and terms.model.parameters >= _SMALLEST_TARGET * small.model.parameters:
         assumed = Acceptance.constant(_DRAFT_ACCEPTANCE, 8).model_copy(
-            update={"origin": Origin.ESTIMATED, "source": f"assumption: each token accepted with {_DRAFT_ACCEPTANCE}"}
+            update={
+                "origin": Origin.ESTIMATED,
+                "source": f"assumption: each token accepted with {_DRAFT_ACCEPTANCE}",
+            }
         )
         drafts.append(carried.model_draft(small, assumed))
     return tuple(drafts)

@@ -38,6 +38,7 @@ _BATCH_TOKENS = 4096
 _SHORT_CONTEXT = 16
 """Contexts up to this are the start of the decode line: launches and queries, hardly any keys."""
 
+
 @dataclass(frozen=True, slots=True)
 class Heads:
     """Heads of one device."""
@@ -119,7 +120,7 @@ _CACHE_BYTES = {
 """Last-level cache by system (makers' figures); 50 MB where not listed."""
 
 _CACHE_MARGIN = 1.5
-"""A working set a little larger than the cache still hits: 134 MB do on the 128 MB of an RTX PRO 6000, 268 MB do not."""
+"""A working set a little larger than the cache still hits: of an RTX PRO 6000's 128 MB 134 do, 268 do not."""
 
 _SMALLEST_CHUNK = 64
 """A chunk below this reads the context's keys and values at memory speed, as decode does."""
@@ -153,7 +154,9 @@ class DecodeTable:
         for line in lines:
             assert line is not None
             nearest = nearest if line.slope is None else line.slope
-            start = line.start if line.slope is not None else max(line.start - nearest * line.start_context, 0.0)
+            start = (
+                line.start if line.slope is not None else max(line.start - nearest * line.start_context, 0.0)
+            )
             fixed.append(start)
             slopes.append(nearest)
             residuals += ((start + nearest * line.context) / line.seconds - 1.0).tolist()
@@ -195,7 +198,7 @@ def _plain(rows: Rows) -> Rows:
 
 
 def _by_heads(rows: Rows, heads: Heads, keys: tuple[str, str]) -> dict[tuple[int, int], float]:
-    """Median seconds by two keys for these heads; a number of query heads that was not measured is interpolated.
+    """Median seconds by two keys for these heads; between measured numbers of query heads, interpolated.
 
     A head size that was not measured is taken as one of 128 with as many bytes a token.
     """
@@ -212,27 +215,35 @@ def _by_heads(rows: Rows, heads: Heads, keys: tuple[str, str]) -> dict[tuple[int
     below, above = measured[measured < heads.query], measured[measured > heads.query]
     if not len(below) or not len(above):
         raise InputError(
-            f"{rows.path}: has no attention of {heads.query} heads over {heads.key} KV heads of size {heads.size}; "
+            f"{rows.path}: has no attention of {heads.query} heads over {heads.key} KV heads of size "
+            f"{heads.size}; "
             f"has for these KV heads: {', '.join(f'{h:.0f}' for h in measured) or 'none'}."
         )
-    low, high = _medians(same.where(num_heads=below[-1]), keys), _medians(same.where(num_heads=above[0]), keys)
+    low, high = (
+        _medians(same.where(num_heads=below[-1]), keys),
+        _medians(same.where(num_heads=above[0]), keys),
+    )
     share = (heads.query - below[-1]) / (above[0] - below[-1])
     return {key: (1 - share) * low[key] + share * high[key] for key in low.keys() & high.keys()}
 
 
 def _medians(rows: Rows, keys: tuple[str, str]) -> dict[tuple[int, int], float]:
     found: dict[tuple[int, int], list[float]] = {}
-    for first, second, latency in zip(rows.number(keys[0]), rows.number(keys[1]), rows.number("latency"), strict=True):
+    for first, second, latency in zip(
+        rows.number(keys[0]), rows.number(keys[1]), rows.number("latency"), strict=True
+    ):
         found.setdefault((int(first), int(second)), []).append(float(latency))
     return {key: 1e-3 * float(np.median(values)) for key, values in found.items()}
 
 
 def _marginal_s(table: dict[tuple[int, int], float], new: int) -> float:
-    """What one more prompt of `new` tokens adds to a batch of equal ones; alone where only that was measured."""
+    """What one more prompt of `new` tokens adds to a batch of such; alone where only that was measured."""
     alone = table.get((1, new))
     if alone is None:
         raise InputError(f"the prompt attention table lacks one prompt of {new} tokens; it is incomplete.")
-    batches = sorted(batch for batch, length in table if length == new and 1 < batch <= max(2, _BATCH_TOKENS // new))
+    batches = sorted(
+        batch for batch, length in table if length == new and 1 < batch <= max(2, _BATCH_TOKENS // new)
+    )
     if new > _BATCH_TOKENS // 2 or not batches:
         return alone
     return (table[(batches[-1], new)] - alone) / (batches[-1] - 1)

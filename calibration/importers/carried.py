@@ -36,7 +36,7 @@ REFERENCE_LAYERS = 32
 """Layers of Llama-3.1-8B, whose groups were measured; Qwen2.5-7B's 28 layers agree within 10 %."""
 _HOST_LINK_SHARE = 0.8
 """Share of the host link's datasheet rate that a pinned copy reaches (aiconfigurator's factor for memory)."""
-_EAGLE3_VOCABULARY = 32_000
+EAGLE3_VOCABULARY = 32_000
 """Words of an EAGLE-3 head's own vocabulary (the published heads of Llama-3.1-8B)."""
 
 
@@ -93,7 +93,9 @@ def loads(device: Device) -> tuple[LoadTerm, LoadTerm]:
     return known.disk_to_cpu, to_slot
 
 
-def lora_term(fit: Fit, model: ModelShape, small_product_ratio: float, device: Device, *, table: str) -> LoraTerm:
+def lora_term(
+    fit: Fit, model: ModelShape, small_product_ratio: float, device: Device, *, table: str
+) -> LoraTerm:
     """Join products of small rank (this GPU) with groups and slots (public server, scaled).
 
     Groups scale with layers, and from the H100 to this GPU as its small-rank products do: 0.33 ms for the
@@ -132,7 +134,7 @@ def ngram_draft(terms: ModelTerms, acceptance: Acceptance) -> DraftTerm:
     fixed, per_sequence, per_context = _decode_line(terms)
     return DraftTerm(
         origin=Origin.EXTRAPOLATED,
-        source="0.6 % of the verify step: arXiv 2601.11580 (SpecDecode-Bench), Llama-3.1-8B on one H100, vLLM",
+        source="0.6 % of the verify step: arXiv 2601.11580 (SpecDecode-Bench), Llama-3.1-8B, one H100",
         interval=(0.3, 3.0),
         method="ngram",
         fixed_s=_digits(share * fixed),
@@ -146,15 +148,15 @@ def eagle3_draft(terms: ModelTerms, acceptance: Acceptance, *, measured_on_h100:
     """One EAGLE-3 draft token: one layer of the target, a head of 32,000 words, and an overhead.
 
     The overhead makes the sum on an H100 with Llama-3.1-8B what was published: 2.135 ms for three drafts.
-    Memory: the layer (its first product takes two hidden states), the mixing of three hidden states, the head.
+    Memory: the layer (its first product takes two hidden states), the mixing of three, the head.
     """
     model, layers = terms.model, terms.model.layers
-    share = min(_EAGLE3_VOCABULARY / model.vocab_size, 1.0)
+    share = min(EAGLE3_VOCABULARY / model.vocab_size, 1.0)
     decode, known = terms.attn_decode, carried().eagle3
     query, key = model.heads * model.head_dim, model.kv_heads * model.head_dim
     hidden = model.hidden_size
     weights = 2 * hidden * (query + 2 * key) + query * hidden + 3 * hidden * model.intermediate_size
-    weights += 3 * hidden * hidden + _EAGLE3_VOCABULARY * hidden
+    weights += 3 * hidden * hidden + EAGLE3_VOCABULARY * hidden
     fixed = known.overhead_s + (terms.dense.y_s[0] + decode.fixed_s[0]) / layers + share * terms.head.y_s[0]
     return DraftTerm(
         origin=Origin.FITTED if measured_on_h100 else Origin.ESTIMATED,

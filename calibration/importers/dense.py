@@ -21,18 +21,18 @@ Array = NDArray[np.float64]
 
 KERNEL_S = 2.4e-6
 """One small element-wise kernel inside a captured graph: vLLM 0.19's norms, rotary embedding and activation
-took 1.9-2.7 µs at one token on an RTX PRO 6000 and an RTX 4090 (LLMServingSim @ 5daddb21a545 profiler/perf)."""
+took 1.9-2.7 µs at one token on an RTX PRO 6000 and an RTX 4090 (LLMServingSim @ 5daddb21a545)."""
 
 BANDWIDTH_SHARE = 0.75
-"""Share of the datasheet bandwidth that element-wise kernels reach on large inputs: 0.58 on an H100 (activation at
-4096 tokens, Vidur @ 7d47513363ec), 0.87-1.04 on an RTX 4090 and an RTX PRO 6000 (LLMServingSim, as above)."""
+"""Share of the datasheet bandwidth that element-wise kernels reach on large inputs: 0.58 on an H100 (4096
+tokens, activation, Vidur @ 7d47513363ec), 0.87-1.04 on RTX 4090 and RTX PRO 6000 (LLMServingSim, as above)."""
 
 SAMPLER_S = 22e-6
 """Sampler at one row: 10-25 µs on an RTX PRO 6000, 25 µs on an RTX 4090 (LLMServingSim, per_sequence)."""
 
 SAMPLER_BYTES_PER_LOGIT = 8.0
-"""Traffic of the sampler a logit: 139 µs above one row's at 256 rows of 128,256 logits on an RTX PRO 6000, 286 µs on
-an RTX 4090 (LLMServingSim, per_sequence); eight bytes at the datasheet bandwidth give 147 and 261 µs."""
+"""Traffic of the sampler a logit: 256 rows of 128,256 logits took 139 µs more than one on an RTX PRO 6000,
+286 on an RTX 4090 (LLMServingSim, per_sequence); eight bytes at the datasheet bandwidth give 147 and 261 µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Split:
 
     @classmethod
     def of(cls, model: ModelShape, tensor_parallel: int) -> Split:
-        """Divide heads, inner size and vocabulary; KV heads are copied once there are more devices than heads."""
+        """Divide heads, inner size, vocabulary; KV heads are copied on more devices than heads."""
         return cls(
             hidden=model.hidden_size,
             query=model.heads * model.head_dim / tensor_parallel,
@@ -73,8 +73,10 @@ def dense_gemms_s(table: GemmTable, model: ModelShape, tensor_parallel: int, tok
     return np.asarray(model.layers * sum(table.at(tokens, n, k) for n, k in split.products))
 
 
-def elementwise_s(model: ModelShape, tensor_parallel: int, tokens: Array, bandwidth_bytes_per_s: float) -> Array:
-    """Seconds of norms with residual, rotary embedding, KV write, activation and fp8 quantisation, all layers.
+def elementwise_s(
+    model: ModelShape, tensor_parallel: int, tokens: Array, bandwidth_bytes_per_s: float
+) -> Array:
+    """Seconds of norms, residual, rotary embedding, KV write, activation, fp8 quantisation; all layers.
 
     Bytes a token and layer: two norms read and write hidden and residual (16 · hidden), rotary embedding
     reads and writes q and k (4 · (q + k)), the KV write 8 · k, the activation reads gate and up and writes
@@ -85,7 +87,9 @@ def elementwise_s(model: ModelShape, tensor_parallel: int, tokens: Array, bandwi
     moved = 16.0 * split.hidden + 4.0 * (split.query + split.key) + 8.0 * split.key + 6.0 * split.inner
     if model.weights_dtype is WeightsDtype.FP8:
         moved += 3.0 * sum(k for _, k in split.products)
-    return np.asarray(model.layers * (kernels * KERNEL_S + moved * tokens / (BANDWIDTH_SHARE * bandwidth_bytes_per_s)))
+    return np.asarray(
+        model.layers * (kernels * KERNEL_S + moved * tokens / (BANDWIDTH_SHARE * bandwidth_bytes_per_s))
+    )
 
 
 def head_s(
@@ -93,7 +97,7 @@ def head_s(
 ) -> Array:
     """Seconds of final norm, LM head (bfloat16 always) and sampling for `rows` rows.
 
-    The logits of a tensor-parallel group are gathered: rows · vocab · 2 bytes, counted in the sampler's traffic.
+    A tensor-parallel group gathers its logits: rows · vocab · 2 bytes, part of the sampler's traffic.
     """
     split = Split.of(model, tensor_parallel)
     sampled = rows * model.vocab_size * SAMPLER_BYTES_PER_LOGIT / bandwidth_bytes_per_s
@@ -117,7 +121,7 @@ def rising(values: Array) -> Array:
 
 
 def knots(x: Array, y: Array, *, error: float) -> Array:
-    """Indices of a subset of points between which straight lines stay within `error` (relative) of all points.
+    """Indices of points between which straight lines stay within `error` (relative) of all the others.
 
     Douglas and Peucker's splitting with relative error. The first and the last point always stay.
     """

@@ -46,7 +46,9 @@ class GemmTable:
 
     def reduced(self, m: tuple[float, ...], n: tuple[float, ...], k: tuple[float, ...]) -> GemmTable:
         """The same table at fewer points (each of them measured)."""
-        picks = [np.flatnonzero(np.isin(axis, want)) for axis, want in ((self.m, m), (self.n, n), (self.k, k))]
+        picks = [
+            np.flatnonzero(np.isin(axis, want)) for axis, want in ((self.m, m), (self.n, n), (self.k, k))
+        ]
         return GemmTable(self.m[picks[0]], self.n[picks[1]], self.k[picks[2]], self.seconds[np.ix_(*picks)])
 
 
@@ -68,7 +70,8 @@ def gemm_table(tables: Tables, dtype: str) -> GemmTable | None:
     """Read the GEMM table of one weight type; None where the engine has none.
 
     Holes (shapes that did not fit the measuring device) are filled from the next smaller shape in
-    proportion to the size; of repeats the (upper) median counts. Per-tensor fp8 only, because block scales are another kernel.
+    proportion to the size; of repeats the (upper) median counts. Per-tensor fp8 only, because block scales
+    are another kernel.
     """
     rows = tables.rows("gemm", ("gemm_dtype", "m", "n", "k", "latency")).where(gemm_dtype=_DTYPES[dtype])
     if not len(rows):
@@ -76,7 +79,9 @@ def gemm_table(tables: Tables, dtype: str) -> GemmTable | None:
     axes = [np.unique(rows.number(name)) for name in ("m", "n", "k")]
     if any(len(axis) < 2 for axis in axes):
         raise InputError(f"{rows.path}: has a single value of m, n or k; allowed: at least two of each.")
-    places = [np.searchsorted(axis, rows.number(name)) for axis, name in zip(axes, ("m", "n", "k"), strict=True)]
+    places = [
+        np.searchsorted(axis, rows.number(name)) for axis, name in zip(axes, ("m", "n", "k"), strict=True)
+    ]
     shape = tuple(len(axis) for axis in axes)
     cells, latency = np.ravel_multi_index(places, shape), rows.number("latency")
     order = np.lexsort((latency, cells))
@@ -84,7 +89,8 @@ def gemm_table(tables: Tables, dtype: str) -> GemmTable | None:
     seconds = np.full(math.prod(shape), np.nan)
     seconds[where] = 1e-3 * latency[order][first + repeats // 2]
     seconds = seconds.reshape(shape)
-    return GemmTable(*axes, _filled(seconds, axes, rows.path))
+    m, n, k = axes
+    return GemmTable(m, n, k, _filled(seconds, axes, rows.path))
 
 
 def _filled(seconds: Array, axes: list[Array], source: str) -> Array:
@@ -105,20 +111,19 @@ def cross_validation(table: GemmTable, *, smallest: int = 1024, largest: int = 1
     Every measured n (then k) between `smallest` and `largest` is left out in turn and predicted from
     the others. A model's shapes lie on the grid in most directions, so its sum errs less than this.
     """
-    errors = []
-    for axis_name, axis in (("n", table.n), ("k", table.k)):
-        for index in range(1, len(axis) - 1):
-            if not smallest <= axis[index] <= largest:
-                continue
-            keep = np.delete(np.arange(len(axis)), index)
-            along = 1 if axis_name == "n" else 2
-            sides = table.seconds.take(keep, axis=along)
-            other_axis = table.k if axis_name == "n" else table.n
-            axes = (axis[keep], table.k) if axis_name == "n" else (table.n, axis[keep])
-            thinner = GemmTable(table.m, *axes, sides)
-            for other_index in np.flatnonzero((other_axis >= smallest) & (other_axis <= largest)):
-                other = float(other_axis[other_index])
-                n, k = (float(axis[index]), other) if axis_name == "n" else (other, float(axis[index]))
-                truth = table.seconds.take(index, axis=along)[:, other_index]
-                errors.append(thinner.at(table.m, n, k) / truth - 1.0)
-    return np.concatenate(errors) if errors else np.zeros(0)
+    across = GemmTable(table.m, table.k, table.n, table.seconds.swapaxes(1, 2))
+    return np.asarray(_left_out(table, smallest, largest) + _left_out(across, smallest, largest))
+
+
+def _left_out(table: GemmTable, smallest: int, largest: int) -> list[float]:
+    """Errors of each inner n of a table, predicted without it, at every m and every k in the range."""
+    errors: list[float] = []
+    for index in range(1, len(table.n) - 1):
+        if not smallest <= table.n[index] <= largest:
+            continue
+        keep = np.delete(np.arange(len(table.n)), index)
+        thinner = GemmTable(table.m, table.n[keep], table.k, table.seconds[:, keep])
+        for column in np.flatnonzero((table.k >= smallest) & (table.k <= largest)):
+            guess = thinner.at(table.m, float(table.n[index]), float(table.k[column]))
+            errors += (guess / table.seconds[:, index, column] - 1.0).tolist()
+    return errors

@@ -26,7 +26,9 @@ RANKS = (8, 16, 32, 64, 128)
 TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 
-def lora_gemms_s(table: GemmTable, model: ModelShape, tensor_parallel: int, tokens: Array, rank: int) -> Array:
+def lora_gemms_s(
+    table: GemmTable, model: ModelShape, tensor_parallel: int, tokens: Array, rank: int
+) -> Array:
     """Seconds of all layers' shrink and expand products at one rank.
 
     Under tensor parallelism column-parallel layers shard B, row-parallel ones A (engines.md; without
@@ -39,7 +41,10 @@ def lora_gemms_s(table: GemmTable, model: ModelShape, tensor_parallel: int, toke
         (2, float(split.hidden), 2 * split.inner),
         (1, split.inner, float(split.hidden)),
     )
-    one = sum(table.at(tokens, slices * rank, d_in) + table.at(tokens, d_out, rank) for slices, d_in, d_out in packed)
+    one = sum(
+        table.at(tokens, slices * rank, d_in) + table.at(tokens, d_out, rank)
+        for slices, d_in, d_out in packed
+    )
     return np.asarray(model.layers * one)
 
 
@@ -57,4 +62,6 @@ def fit_lora(table: GemmTable, model: ModelShape, tensor_parallel: int) -> Fit:
         columns["byte"].append(np.full_like(tokens, adapter_bytes(model, ALL_LINEAR, rank)))
         columns["token"].append(tokens)
         columns["token_rank"].append(tokens * rank)
-    return fit_non_negative({name: np.concatenate(parts) for name, parts in columns.items()}, np.concatenate(seconds))
+    return fit_non_negative(
+        {name: np.concatenate(parts) for name, parts in columns.items()}, np.concatenate(seconds)
+    )

@@ -1,4 +1,4 @@
-"""The device terms of one model at one tensor-parallel degree, from the operator tables of one GPU and engine."""
+"""The device terms of one model at one tensor-parallel degree, from one GPU's operator tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CURVE_ERROR = 0.01
 
 _SECOND_SOURCE = 0.08
 """No interval is narrower: products and kernels that two sources measured on one GPU differ by this much
-(LLMServingSim on the RTX PRO 6000 within 5 % for products, 6 % for decode attention; Vidur on H100, A100 10 %)."""
+(LLMServingSim, RTX PRO 6000: within 5 % for products, 6 % for decode; Vidur, H100 and A100: 10 %)."""
 _ELEMENTWISE_DOUBT = 0.4
 """Share of the element-wise estimate that may be wrong (BANDWIDTH_SHARE 0.58 to 1.04 around 0.75)."""
 _GRID_M = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -116,7 +116,7 @@ class Operators:
         share = float(np.median(small / seconds))
         return Curve(
             origin=Origin.MEASURED,
-            source=f"{self.tables.source}, gemm; element-wise kernels ({share:.0%}) estimated from bytes moved",
+            source=f"{self.tables.source}, gemm; element-wise part ({share:.0%}) estimated from bytes moved",
             licence=LICENCE,
             interval=_around(max(_SECOND_SOURCE, interpolation + _ELEMENTWISE_DOUBT * share)),
             x=floats(tokens[keep]),
@@ -141,7 +141,7 @@ class Operators:
         grid = model.layers * self._prefill.grid(Heads.of(model, tensor_parallel))
         return PrefillAttention(
             origin=Origin.ESTIMATED,
-            source=f"{self.tables.source}, context attention; without context measured, context before a chunk estimated",
+            source=f"{self.tables.source}, context attention; context before a chunk estimated",
             licence=LICENCE,
             interval=(0.84, 1.2),
             new_tokens=tuple(map(float, NEW_TOKENS)),
@@ -163,8 +163,8 @@ class Operators:
         )
 
     def _reduce(self, model: ModelShape, tensor_parallel: int) -> Curve:
-        tokens = 2.0 ** np.arange(15)
-        tokens = np.unique(np.concatenate([tokens, [self.largest_graph, self.largest_graph + 1.0]]))
+        powers = [2.0**power for power in range(15)]
+        tokens = np.asarray(sorted({*powers, float(self.largest_graph), self.largest_graph + 1.0}))
         seconds = rising(self._all_reduce.seconds(model, tensor_parallel, tokens))
         return Curve(
             origin=Origin.MEASURED,

@@ -31,24 +31,23 @@ from advisor.profile import (
 from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin
-from calibration.importers.server_runs import (
-    LICENCE,
-    SOURCE,
-    BaseFit,
+from calibration.importers.server_files import LICENCE, SOURCE, read_runs
+from calibration.importers.server_lora import LoraFit, fit_lora
+from calibration.importers.server_memory import (
     LoadFit,
-    LoraFit,
     MemoryFit,
-    fit_base,
     fit_loads,
-    fit_lora,
     fit_memory,
     fit_startup,
     frontend_s,
     kv_capacity_tokens,
-    read_runs,
 )
+from calibration.importers.server_step import BaseFit, fit_base
 
-MODELS = {"llama-3.1-8b": ("llama-3.1-8b-instruct", "Llama-3.1-8B"), "qwen-2.5-7b": ("qwen-2.5-7b-instruct", "Qwen2.5-7B")}
+MODELS = {
+    "llama-3.1-8b": ("llama-3.1-8b-instruct", "Llama-3.1-8B"),
+    "qwen-2.5-7b": ("qwen-2.5-7b-instruct", "Qwen2.5-7B"),
+}
 """Ending of the profile's name: name in the files, name in the catalog."""
 
 MEMORY_SHARE = 0.9
@@ -68,8 +67,8 @@ DEVICE = Device(
 )
 
 _PAIR_S = 2.5e-11 / 32
-"""Seconds of one query-key pair, layer and head of prompt attention on an H100: 3.31 ms for one prompt of 16384
-tokens with 32 heads (aiconfigurator-core 0.12.0, h100_sxm, vLLM 0.24.0). A small part of these prompts."""
+"""Seconds of one query-key pair, layer and head of prompt attention on an H100: 3.31 ms for 16384 tokens and
+with 32 heads (aiconfigurator-core 0.12.0, h100_sxm, vLLM 0.24.0). A small part of these prompts."""
 _CHUNKS = (16, 64, 256, 512, 1024, 2048)
 _CONTEXTS = (0, 512, 2048, 8192)
 _GRAPHS = (1, 2, 4, *range(8, 513, 8))
@@ -152,7 +151,9 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
             _load("cpu_to_slot", fits.slot, "single loads from CPU memory into a slot"),
         ),
         memory=MemoryTerm(
-            **_measured(f"KV capacity over slots and ranks at a memory share of {MEMORY_SHARE}", (0.95, 1.05)),
+            **_measured(
+                f"KV capacity over slots and ranks at a memory share of {MEMORY_SHARE}", (0.95, 1.05)
+            ),
             overhead_bytes=_digits(overhead),
             slot_factor=_digits(memory.slot_factor),
         ),
@@ -163,7 +164,9 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
         ),
         residual=Residual(
             points=len(residuals),
-            median_relative=_digits(float(np.median([*base.fit.relative_residuals, *fits.lora.step_residuals]))),
+            median_relative=_digits(
+                float(np.median([*base.fit.relative_residuals, *fits.lora.step_residuals]))
+            ),
             p90_absolute_relative=_digits(float(np.quantile(residuals, 0.9))),
             source="steps of the calibration runs themselves",
         ),

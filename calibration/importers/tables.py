@@ -1,7 +1,6 @@
-"""The operator tables of the package `aiconfigurator-core` (Apache-2.0), found and read, with nothing interpreted.
+"""The operator tables of the package `aiconfigurator-core` (Apache-2.0), found and read.
 
-Layout: `systems/SYSTEM.yaml` (peaks and memory of a GPU) and
-`systems/data/SYSTEM/FAMILY/ENGINE/VERSION/NAME.parquet`; latencies in milliseconds.
+Layout: `systems/data/SYSTEM/FAMILY/ENGINE/VERSION/NAME.parquet`; latencies in milliseconds.
 """
 
 from __future__ import annotations
@@ -27,14 +26,12 @@ _FILES = {
     "attention_prefill": "context_attention_perf.parquet",
     "attention_decode": "generation_attention_perf.parquet",
     "all_reduce": "custom_allreduce_perf.parquet",
-    "nccl": "nccl_perf.parquet",
 }
 _FAMILY = {
     "gemm": "gemm",
     "attention_prefill": "attention",
     "attention_decode": "attention",
     "all_reduce": "comm",
-    "nccl": "comm",
 }
 
 
@@ -74,22 +71,9 @@ class Tables:
     @property
     def source(self) -> str:
         """What a term made of these tables cites."""
-        return f"aiconfigurator-core {self.package_version} ({self.system}, {self.engine} {self.engine_version})"
-
-    def system_facts(self) -> dict[str, Any]:
-        """`gpu` and `node` of the system's YAML: peaks, memory, links."""
-        import yaml
-
-        from advisor.files import read_text
-
-        path = self.root / f"{self.system}.yaml"
-        try:
-            raw = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            raise InputError(f"{path.name}: is not YAML: {error}") from None
-        if not isinstance(raw, dict) or not {"gpu", "node"} <= raw.keys():
-            raise InputError(f"{path.name}: lacks gpu or node; allowed: a system file of aiconfigurator-core.")
-        return raw
+        return (
+            f"aiconfigurator-core {self.package_version} ({self.system}, {self.engine} {self.engine_version})"
+        )
 
     def rows(self, table: str, columns: tuple[str, ...], *, optional: tuple[str, ...] = ()) -> Rows:
         """Read one table of this engine version, or of the nearest older one that has it.
@@ -97,15 +81,13 @@ class Tables:
         Raises:
             InputError: no version has the table, the file is not parquet, or it lacks a column.
         """
-        engine = "nccl" if table == "nccl" else self.engine
-        folder = self.root / "data" / self.system / _FAMILY[table] / engine
+        folder = self.root / "data" / self.system / _FAMILY[table] / self.engine
         versions = _versions(folder, _FILES[table])
-        wanted = None if table == "nccl" else self.engine_version
-        version = _nearest(versions, wanted)
+        version = _nearest(versions, self.engine_version)
         if version is None:
             raise InputError(
-                f"{self.system}: has no {table} table for {engine} {wanted or ''}".rstrip()
-                + f"; allowed: {', '.join(versions) or 'none'}. Choose another --engine-version."
+                f"{self.system}: has no {table} table of {self.engine}; allowed: a system that has one, "
+                "such as h100_sxm with vllm."
             )
         return read_rows(folder / version / _FILES[table], columns, optional=optional)
 
@@ -132,7 +114,9 @@ def read_rows(path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...]
     if "latency" in read:
         latency = np.asarray(read["latency"], dtype=np.float64)
         if len(latency) == 0 or not (np.isfinite(latency).all() and (latency > 0).all()):
-            raise InputError(f"{name}: has no rows or a latency that is not positive; allowed: milliseconds above 0.")
+            raise InputError(
+                f"{name}: has no rows or a latency that is not positive; allowed: milliseconds above 0."
+            )
     return Rows(name, read)
 
 
@@ -153,7 +137,7 @@ def find_tables(
     root, package_version = _installed() if folder is None else (_given(Path(folder)), "from a folder")
     data = root / "data"
     systems = sorted(p.name for p in data.iterdir() if (p / "gemm").is_dir())
-    if system not in systems or not (root / f"{system}.yaml").is_file():
+    if system not in systems:
         raise InputError(f"--system is {system}; allowed: {', '.join(systems)}.")
     engines = sorted(p.name for p in (data / system / "gemm").iterdir() if p.is_dir())
     if engine not in engines:
@@ -164,7 +148,9 @@ def find_tables(
             f"--engine-version is {engine_version}; allowed for {system} and {engine}: {', '.join(versions)}."
         )
     if not versions:
-        raise InputError(f"{system}: has no gemm table for {engine}; the package is incomplete, install it anew.")
+        raise InputError(
+            f"{system}: has no gemm table for {engine}; the package is incomplete, install it anew."
+        )
     return Tables(root, package_version, system, engine, engine_version or versions[-1])
 
 
@@ -189,7 +175,9 @@ def _given(folder: Path) -> Path:
     for root in (folder, folder / "systems", folder / PACKAGE / "systems"):
         if (root / "data").is_dir():
             return root
-    raise InputError(f"--tables is {folder}; allowed: the systems folder of aiconfigurator-core (it holds data/).")
+    raise InputError(
+        f"--tables is {folder}; allowed: the systems folder of aiconfigurator-core (it holds data/)."
+    )
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -203,9 +191,7 @@ def _versions(folder: Path, file: str) -> list[str]:
     return sorted((p.name for p in folder.iterdir() if (p / file).is_file()), key=_order)
 
 
-def _nearest(versions: list[str], wanted: str | None) -> str | None:
-    """The wanted version, else the newest older one, else the oldest newer one; without a wish, the newest."""
-    if wanted is None or not versions:
-        return versions[-1] if versions else None
+def _nearest(versions: list[str], wanted: str) -> str | None:
+    """The wanted version, else the nearest older, else the oldest newer one; None without any."""
     older = [version for version in versions if _order(version) <= _order(wanted)]
-    return older[-1] if older else versions[0]
+    return older[-1] if older else next(iter(versions), None)
