@@ -42,14 +42,21 @@ class H100Like:
         lora = 0.6e-3 + 0.05e-3 * adapters + 2e-6 * tokens if adapters else 0.0
         drafting = draft * (0.3e-3 + 5e-9 * context) if draft and decodes else 0.0
         return StepParts(
-            5.0e-3 + 16e-6 * tokens, 58e-9 * context + 2e-9 * pairs, 0.4e-3 + 1e-6 * outputs, lora, drafting, 0.0,
+            5.0e-3 + 16e-6 * tokens,
+            58e-9 * context + 2e-9 * pairs,
+            0.4e-3 + 1e-6 * outputs,
+            lora,
+            drafting,
+            0.0,
             1e-3 + 10e-6 * decodes,
         )
 
     def decode_line(self, decodes: int, adapters: int, draft_length: int, context_tokens: int) -> DecodeLine:
         """The line through no context."""
         at_zero = self.parts(Batch(decodes, 0, (), decodes * (draft_length + 1), draft_length, adapters))
-        return DecodeLine(at_zero, StepParts(0.0, 58e-9, 0.0, 0.0, 5e-9 * draft_length, 0.0, 0.0), 0.0, float("inf"))
+        return DecodeLine(
+            at_zero, StepParts(0.0, 58e-9, 0.0, 0.0, 5e-9 * draft_length, 0.0, 0.0), 0.0, float("inf")
+        )
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,7 @@ def _cases() -> list[Case]:
     loads = AdapterLoads((0.05,) * ADAPTERS, (0.004,) * ADAPTERS)
     lora = replace(base, limits=lora_limits, loads=loads)
     overlapped = replace(lora, limits=lora_limits.model_copy(update={"load_mode": "overlapped"}))
-    speculation = SpecSetup(
-        3, Acceptance(marginals=(0.7, 0.5, 0.35)), Acceptance(marginals=(0.6, 0.4, 0.25))
-    )
+    speculation = SpecSetup(3, Acceptance(marginals=(0.7, 0.5, 0.35)), Acceptance(marginals=(0.6, 0.4, 0.25)))
     everything = replace(
         overlapped,
         limits=overlapped.limits.model_copy(update={"async_scheduling": True}),
@@ -122,8 +127,9 @@ def _measure(case: Case, engine: Engine, requests: int) -> None:
     busy = result.step_time_s / result.end_s / case.fleet.replicas
     tokens = int(result.output_tokens.sum() + result.prompt_tokens.sum())
     sys.stdout.write(
-        f"{case.name:30s} {engine:9s} {requests / wall_s:10,.0f} requests/s {tokens / wall_s:14,.0f} tokens/s "
-        f"{grown / requests:7,.0f} bytes/request  busy {busy:4.0%}  steps/request {result.steps / requests:5.2f}\n"
+        f"{case.name:30s} {engine:9s} {requests / wall_s:10,.0f} requests/s {tokens / wall_s:14,.0f} tokens/s"
+        f" {grown / requests:7,.0f} bytes/request  busy {busy:4.0%}"
+        f"  steps/request {result.steps / requests:5.2f}\n"
     )
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""An event at a given time with a priority, and one callback: what `simpy.Timeout` is, but reusable and cheaper."""
+"""An event at a given time with a priority and one callback: `simpy.Timeout`, but reusable and cheaper."""
 
 from __future__ import annotations
 

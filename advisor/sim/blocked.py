@@ -12,7 +12,16 @@ from __future__ import annotations
 class BlockedTime:
     """B and L of one replica. The state is constant from one call of `settle` to the next."""
 
-    __slots__ = ("_blocked_s", "_full", "_full_s", "_loaded_s", "_loading_since_s", "_out_at_s", "_pins", "_since_s")
+    __slots__ = (
+        "_blocked_s",
+        "_full",
+        "_full_s",
+        "_loaded_s",
+        "_loading_since_s",
+        "_out_at_s",
+        "_pins",
+        "_since_s",
+    )
 
     def __init__(self, pins: dict[int, int], now: float) -> None:
         """`pins` is read, and belongs to the adapter cache."""

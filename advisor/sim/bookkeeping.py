@@ -32,16 +32,68 @@ class Bookkeeping:
     """State of a replica. `SkippingReplica` is what runs."""
 
     __slots__ = (
-        "_admissions", "_alive", "_async", "_blocked", "_block_tokens", "_cache", "_channels", "_chunks",
-        "_closed", "_context", "_decodes", "_finishing", "_first_place", "_first_s", "_growth_s", "_idle", "_inbox",
-        "_inbox_s", "_kind", "_kv", "_last_place", "_late", "_limits", "_lines", "_loading", "_lora", "_missing",
-        "_n", "_noted", "_overlapped", "_partial", "_phase", "_ready", "_reserved", "_row", "_run", "_running",
-        "_seen", "_served", "_served_context", "_slope_s", "_span", "_stall_s", "_step_start_s", "_t", "_waiting",
-        "env", "index", "outstanding", "series", "setup", "tree", "width",
-    )  # fmt: skip
+        "_admissions",
+        "_alive",
+        "_async",
+        "_block_tokens",
+        "_blocked",
+        "_cache",
+        "_channels",
+        "_chunks",
+        "_closed",
+        "_context",
+        "_decodes",
+        "_finishing",
+        "_first_place",
+        "_first_s",
+        "_growth_s",
+        "_idle",
+        "_inbox",
+        "_inbox_s",
+        "_kind",
+        "_kv",
+        "_last_place",
+        "_late",
+        "_limits",
+        "_lines",
+        "_loading",
+        "_lora",
+        "_missing",
+        "_n",
+        "_noted",
+        "_overlapped",
+        "_partial",
+        "_phase",
+        "_ready",
+        "_reserved",
+        "_row",
+        "_run",
+        "_running",
+        "_seen",
+        "_served",
+        "_served_context",
+        "_slope_s",
+        "_span",
+        "_stall_s",
+        "_step_start_s",
+        "_t",
+        "_waiting",
+        "env",
+        "index",
+        "outstanding",
+        "series",
+        "setup",
+        "tree",
+        "width",
+    )
 
     def __init__(
-        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: RunData, tree: PrefixTree | None
+        self,
+        env: simpy.Environment,
+        index: int,
+        setup: ReplicaSetup,
+        shared: RunData,
+        tree: PrefixTree | None,
     ) -> None:
         self.env = env
         self.index = index
@@ -72,7 +124,7 @@ class Bookkeeping:
         if self._lora:
             self._waiting = WaitingByAdapter(self._run.adapter, self._cache.pins, self._loading)
         self._blocked = BlockedTime(self._cache.pins, now)
-        self._inbox = array("q")  # requests in the order in which they come; those before `_seen` are taken in
+        self._inbox = array("q")  # requests as they come; those before `_seen` are taken in
         self._inbox_s = array("d")
         self._seen = 0
         self._noted = 0  # those before it know how long their adapter had been blocked when they came
@@ -96,14 +148,14 @@ class Bookkeeping:
 
     def _clear_step(self) -> None:
         """Nothing is under way."""
-        self._chunks: list[tuple[int, int, int, bool]] = []  # (admission number, tokens before, new, completes)
-        self._missing: dict[int, int] = {}  # running requests without a part in this step, by admission number
+        self._chunks: list[tuple[int, int, int, bool]] = []  # (admission, before, new, completes)
+        self._missing: dict[int, int] = {}  # admission -> request: no part in this step
         self._stall_s = 0.0
         self._kind = -1
         self._span = 0  # steps until the alarm
         self._served = self._served_context = 0  # decoding requests in the step, and their context
 
-    # Decoding requests -----------------------------------------------------------------------------------------
+    # Decoding requests ----------------------------------------------------------------------------------
 
     def _begin_decoding(self, number: int, request: int, emitted: int) -> None:
         """A prompt is done and its token emitted."""
@@ -147,7 +199,7 @@ class Bookkeeping:
         return DECODE if self._run.ledger.first[request] >= 0 else TTFT
 
     def _interrupt(self, number: int, *, decoding: bool) -> int:
-        """A request stops to run at the present row and will compute everything again; returns its KV blocks."""
+        """A request stops to run at the present row, to compute all again; returns its KV blocks."""
         run, ledger = self._run, self._run.ledger
         request = self._running.pop(number)
         if decoding:
@@ -157,7 +209,9 @@ class Bookkeeping:
         else:
             blocks = -(-self._partial.pop(number, 0) // self._block_tokens)
         phase = self._phase_of(request)
-        begin = ledger.admitted[request] if phase == TTFT else ledger.resumed.get(request, ledger.first[request])
+        begin = ledger.admitted[request]
+        if phase == DECODE:
+            begin = ledger.resumed.get(request, ledger.first[request])
         ledger.segments.append((request, begin, self._row, phase))
         run.preempted_at_s[request] = self._t
         run.outcome.preemptions[request] += 1
@@ -194,7 +248,7 @@ class Bookkeeping:
             ledger.scheduled.setdefault(request, ledger.admitted[request])
             ledger.admitted[request] = row
 
-    # Adapters --------------------------------------------------------------------------------------------------
+    # Adapters -------------------------------------------------------------------------------------------
 
     def _pin(self, adapter: int) -> None:
         """A request of this adapter is admitted."""
@@ -246,7 +300,7 @@ class Bookkeeping:
         if not self._overlapped:
             self._stall_s += seconds
 
-    # Waiting requests ------------------------------------------------------------------------------------------
+    # Waiting requests -----------------------------------------------------------------------------------
 
     def _note_arrivals(self, time_s: float) -> None:
         """Requests that have come remember how long their adapter had been kept out by then."""
@@ -295,5 +349,6 @@ class Bookkeeping:
     def _note_state(self) -> None:
         """A row of the series."""
         used = self.setup.kv_blocks - self._kv.free
-        counts = len(self._running), len(self._waiting), used, len(self._cache.pins), len(self._cache.in_slots)
+        cache = self._cache
+        counts = len(self._running), len(self._waiting), used, len(cache.pins), len(cache.in_slots)
         self.series.rows.append((self._t, *counts))

@@ -17,7 +17,11 @@ def check_fleet(fleet: FleetSetup, trace: Trace) -> None:
     With these bounds every run ends: the oldest running request (fcfs) or the most urgent one always
     finds the KV blocks it needs once everything else has been preempted.
     """
-    problems = [*_fleet_problems(fleet), *_budget_problems(fleet.replica), *_kv_problems(fleet.replica, trace)]
+    problems = [
+        *_fleet_problems(fleet),
+        *_budget_problems(fleet.replica),
+        *_kv_problems(fleet.replica, trace),
+    ]
     problems += _adapter_problems(fleet.replica, trace)
     if problems:
         raise InputError(problems)
@@ -29,19 +33,24 @@ def _draft_length(replica: ReplicaSetup) -> int:
 
 def _fleet_problems(fleet: FleetSetup) -> list[str]:
     problems = []
-    if fleet.replicas < 1:
-        problems.append(f"fleet: replicas is {fleet.replicas}; allowed: at least 1.")
-    if fleet.start_s and len(fleet.start_s) != fleet.replicas:
-        problems.append(f"fleet: start_s has {len(fleet.start_s)} entries; allowed: none, or one for each of the "
-                        f"{fleet.replicas} replicas.")
-    if any(not 0 <= start < math.inf for start in fleet.start_s):
-        problems.append(f"fleet: start_s is {fleet.start_s}; allowed: finite seconds, not negative.")
-    for failure in fleet.failures:
-        if not 0 <= failure.replica < fleet.replicas:
-            problems.append(f"fleet: failures: replica is {failure.replica}; allowed: 0 to {fleet.replicas - 1}.")
-        if not (0 <= failure.at_s < math.inf and failure.recover_after_s >= 0):
-            problems.append(f"fleet: failures: at_s is {failure.at_s}, recover_after_s is {failure.recover_after_s}; "
-                            "allowed: at_s finite, neither negative.")
+    replicas, starts = fleet.replicas, fleet.start_s
+    if replicas < 1:
+        problems.append(f"fleet: replicas is {replicas}; allowed: at least 1.")
+    if starts and len(starts) != replicas:
+        rule = f"none, or one for each of the {replicas} replicas."
+        problems.append(f"fleet: start_s has {len(starts)} entries; allowed: {rule}")
+    if any(not 0 <= start < math.inf for start in starts):
+        problems.append(f"fleet: start_s is {starts}; allowed: finite seconds, not negative.")
+    for number, failure in enumerate(fleet.failures):
+        where = f"fleet: failures[{number}]"
+        if not 0 <= failure.replica < replicas:
+            problems.append(f"{where}.replica is {failure.replica}; allowed: 0 to {replicas - 1}.")
+        if not 0 <= failure.at_s < math.inf:
+            problems.append(f"{where}.at_s is {failure.at_s}; allowed: finite seconds, not negative.")
+        if not failure.recover_after_s >= 0:
+            problems.append(
+                f"{where}.recover_after_s is {failure.recover_after_s}; allowed: at least 0, or inf."
+            )
     if fleet.horizon_s is not None and not 0 < fleet.horizon_s < math.inf:
         problems.append(f"fleet: horizon_s is {fleet.horizon_s}; allowed: more than 0, or none.")
     return problems
@@ -52,8 +61,8 @@ def _budget_problems(replica: ReplicaSetup) -> list[str]:
     budget = replica.limits.max_num_batched_tokens
     if budget >= width:
         return []
-    return [f"engine: max_num_batched_tokens is {budget}; allowed: at least {width}, "
-            "one token and its drafts. Raise it or shorten the drafts."]
+    rule = f"at least {width}, one token and its drafts. Raise it or shorten the drafts."
+    return [f"engine: max_num_batched_tokens is {budget}; allowed: {rule}"]
 
 
 def _kv_problems(replica: ReplicaSetup, trace: Trace) -> list[str]:
@@ -65,11 +74,14 @@ def _kv_problems(replica: ReplicaSetup, trace: Trace) -> list[str]:
     worst = int(np.argmax(blocks))
     if blocks[worst] <= replica.kv_blocks:
         return []
-    fewer = int(np.count_nonzero(blocks > replica.kv_blocks))
-    return [f"{trace.name}: request {worst}: prompt_tokens + output_tokens is "
-            f"{int(trace.prompt_tokens[worst] + trace.output_tokens[worst])}, {int(blocks[worst])} KV blocks; "
-            f"allowed: at most the {replica.kv_blocks} blocks of {replica.limits.kv_block_tokens} tokens that the "
-            f"device holds ({fewer} requests are longer). Take a larger device or shorter requests."]
+    longer = int(np.count_nonzero(blocks > replica.kv_blocks))
+    length = int(trace.prompt_tokens[worst] + trace.output_tokens[worst])
+    rule = (
+        f"at most the {replica.kv_blocks} blocks of {replica.limits.kv_block_tokens} tokens that the device holds "
+        f"({longer} requests need more). Take a larger device or shorter requests."
+    )
+    value = f"prompt_tokens + output_tokens is {length}, {int(blocks[worst])} KV blocks"
+    return [f"{trace.name}: request {worst}: {value}; allowed: {rule}"]
 
 
 def _adapter_problems(replica: ReplicaSetup, trace: Trace) -> list[str]:
@@ -78,10 +90,11 @@ def _adapter_problems(replica: ReplicaSetup, trace: Trace) -> list[str]:
         return []
     first = int(named[0])
     if replica.limits.max_loras == 0:
-        return [f"{trace.name}: request {first}: adapter is {trace.adapters[int(trace.adapter[first])]!r}; allowed: "
-                "none, since max_loras is 0. Set max_loras, or serve the adapter merged."]
+        name = trace.adapters[int(trace.adapter[first])]
+        rule = "none, since max_loras is 0. Set max_loras, or serve the adapter merged."
+        return [f"{trace.name}: request {first}: adapter is {name!r}; allowed: {rule}"]
     known = min(len(replica.loads.disk_to_cpu_s), len(replica.loads.cpu_to_slot_s))
     if int(trace.adapter.max()) >= known:
-        return [f"engine: loads: has {known} adapters; allowed: one entry a hop for each of the trace's "
-                f"{len(trace.adapters)} adapters."]
+        rule = f"one entry a hop for each of the trace's {len(trace.adapters)} adapters."
+        return [f"engine: loads has {known} adapters; allowed: {rule}"]
     return []

@@ -31,7 +31,12 @@ class DraftingReplica(SkippingReplica):
     __slots__ = ("_contexts", "_ends_s", "_futures", "_gains", "_gains_from", "_verify")
 
     def __init__(
-        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: RunData, tree: PrefixTree | None
+        self,
+        env: simpy.Environment,
+        index: int,
+        setup: ReplicaSetup,
+        shared: RunData,
+        tree: PrefixTree | None,
     ) -> None:
         super().__init__(env, index, setup, shared, tree)
         assert setup.speculation is not None
@@ -44,7 +49,9 @@ class DraftingReplica(SkippingReplica):
         super().start()
         self._gains = np.zeros(_ROOM, dtype=np.int64)  # of the batch, by step number - _gains_from
         self._gains_from = 0
-        self._futures: dict[int, tuple[int, Future]] = {}  # request -> step before its first verify step, future
+        self._futures: dict[
+            int, tuple[int, Future]
+        ] = {}  # request -> step before its first verify step, future
         self._contexts = np.zeros(0, dtype=np.int64)  # before each step of the span
         self._ends_s = np.zeros(0)  # of each step of the span, from its start
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,14 +14,14 @@ from simpy.events import EventPriority
 
 from advisor.sim.alarm import ARRIVAL, LIFECYCLE, Alarm
 from advisor.sim.check import check_fleet
-from advisor.sim.draws import Draws
 from advisor.sim.drafting import DraftingReplica
+from advisor.sim.draws import Draws
 from advisor.sim.outcome import FRONTEND, Outcome
 from advisor.sim.plain import PlainReplica, PlainRun
 from advisor.sim.prefixes import prefix_tree
 from advisor.sim.result import SimResult
-from advisor.sim.rundata import RunData
 from advisor.sim.router import Routing
+from advisor.sim.rundata import RunData
 from advisor.sim.setup import FleetSetup
 from advisor.sim.skipping import SkippingReplica
 from advisor.trace.trace import Trace
@@ -38,6 +39,9 @@ class Replica(Protocol):
 
     def push(self, request: int) -> None:
         """A request arrives now."""
+
+    def expect(self, requests: array[int], arrival_s: array[float]) -> None:
+        """All requests that will ever come, told right after the start."""
 
     def fail(self) -> list[int]:
         """Die now; returns the requests that were running, then those that waited."""
@@ -65,19 +69,20 @@ def simulate_fleet(
     env = simpy.Environment()
     speculation = fleet.replica.speculation
     draws = Draws(speculation, seed) if speculation and speculation.draft_length else None
-    tree = prefix_tree(trace, fleet.replica.limits.kv_block_tokens) if fleet.replica.limits.prefix_caching else None
+    limits = fleet.replica.limits
+    tree = prefix_tree(trace, limits.kv_block_tokens) if limits.prefix_caching else None
     run: PlainRun | RunData
-    replicas: Sequence[PlainReplica] | Sequence[SkippingReplica]
+    replicas: Sequence[PlainReplica | SkippingReplica]
     if engine == "plain":
         run = plain = PlainRun(trace, draws, wants_series=series)
         replicas = [PlainReplica(env, index, fleet.replica, plain, tree) for index in range(fleet.replicas)]
     else:
         run = data = RunData(trace, fleet.replica, draws, wants_series=series)
         kind = DraftingReplica if draws else SkippingReplica
-        replicas = skipping = [kind(env, index, fleet.replica, data, tree) for index in range(fleet.replicas)]
+        replicas = [kind(env, index, fleet.replica, data, tree) for index in range(fleet.replicas)]
     dispatch = _Dispatch(env, fleet, trace, replicas)
-    if engine == "skipping" and _is_foreseen(fleet):
-        _hand_over(skipping, trace, data, fleet.horizon_s)
+    if _is_foreseen(fleet):
+        dispatch.foresee(run.outcome)
     else:
         dispatch.begin()
     env.run(until=fleet.horizon_s)
@@ -90,33 +95,23 @@ def simulate_fleet(
 
 
 def _is_foreseen(fleet: FleetSetup) -> bool:
-    """Whether each request's replica is known beforehand, so that arrivals need no events."""
-    return not any(fleet.start_s) and not fleet.failures and (fleet.replicas == 1 or fleet.router == "round-robin")
-
-
-def _hand_over(replicas: list[SkippingReplica], trace: Trace, run: RunData, horizon_s: float | None) -> None:
-    """Give each replica its arrivals at once: request i goes to replica i mod replicas."""
-    come = len(trace) if horizon_s is None else int(np.searchsorted(trace.arrival_s, horizon_s, side="right"))
-    requests = np.arange(come, dtype=np.int64)
-    run.outcome.replica[:come] = requests % len(replicas)
-    for index, replica in enumerate(replicas):
-        replica.start()
-        replica.expect(
-            array("q", requests[index :: len(replicas)].tobytes()),
-            array("d", trace.arrival_s[index : come : len(replicas)].astype(np.float64).tobytes()),
-        )
+    """Whether each request's replica is known beforehand, so that arrivals need no events of their own."""
+    static = fleet.replicas == 1 or fleet.router == "round-robin"
+    return static and not any(fleet.start_s) and not fleet.failures
 
 
 class _Dispatch:
     """Sends each request to a replica; starts, kills and revives replicas."""
 
-    def __init__(self, env: simpy.Environment, fleet: FleetSetup, trace: Trace, replicas: Sequence[Replica]) -> None:
+    def __init__(
+        self, env: simpy.Environment, fleet: FleetSetup, trace: Trace, replicas: Sequence[Replica]
+    ) -> None:
         self._env = env
         self._fleet = fleet
         self._replicas = replicas
         self._routing = Routing(fleet.router, fleet.replicas)
-        self._arrivals: list[float] = trace.arrival_s.tolist()
-        self._adapters: list[int] = trace.adapter.tolist()
+        self._arrivals = array("d", trace.arrival_s.astype(np.float64).tobytes())
+        self._adapters = array("q", trace.adapter.astype(np.int64).tobytes())
         self._live = [False] * fleet.replicas
         self._next = 0
         self._homeless: list[int] = []  # requests that wait for any replica to be live
@@ -124,10 +119,21 @@ class _Dispatch:
     def begin(self) -> None:
         """Schedule what is known beforehand."""
         for index, start_s in enumerate(self._fleet.start_s or [0.0] * self._fleet.replicas):
-            self._at(start_s, LIFECYCLE, lambda index=index: self._start(index))
+            self._at(start_s, LIFECYCLE, partial(self._start, index))
         for failure in self._fleet.failures:
-            self._at(failure.at_s, LIFECYCLE, lambda failure=failure: self._fail(failure.replica, failure.recover_after_s))
+            self._at(failure.at_s, LIFECYCLE, partial(self._fail, failure.replica, failure.recover_after_s))
         self._expect_arrival()
+
+    def foresee(self, outcome: Outcome) -> None:
+        """Give each replica its arrivals at once: request i goes to replica i mod replicas."""
+        arrival_s = np.asarray(self._arrivals)
+        horizon_s = math.inf if self._fleet.horizon_s is None else self._fleet.horizon_s
+        requests = np.arange(int(np.searchsorted(arrival_s, horizon_s, side="right")), dtype=np.int64)
+        outcome.replica[: len(requests)] = requests % len(self._replicas)
+        for index, replica in enumerate(self._replicas):
+            own = requests[index :: len(self._replicas)]
+            replica.start()
+            replica.expect(array("q", own.tobytes()), array("d", arrival_s[own].tobytes()))
 
     def notes(self) -> tuple[str, ...]:
         """What the reader of the result should know."""
@@ -173,7 +179,7 @@ class _Dispatch:
         for request in self._replicas[index].fail():
             self._route(request)
         if recover_after_s < math.inf:
-            self._at(self._env.now + recover_after_s, LIFECYCLE, lambda: self._start(index))
+            self._at(self._env.now + recover_after_s, LIFECYCLE, partial(self._start, index))
 
 
 def _result(fleet: FleetSetup, trace: Trace, outcome: Outcome, notes: tuple[str, ...]) -> SimResult:

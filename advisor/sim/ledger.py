@@ -20,6 +20,19 @@ _WIDTH = 8
 _REPLICA, _TIME, _STALL, _KIND, _STEPS, _CONTEXTS, _CONTEXT, _DECODES = range(_WIDTH)
 _MOST_ITL_POINTS = 4_000_000
 
+Row = tuple[int, float, float, int, int, int, int, int]
+"""A span of steps, in the order of the columns above.
+
+replica   whose
+time      when it ended
+stall     seconds of blocking loads in it
+kind      number of its line, or of its components if below zero
+steps     how many; 0 marks a time only
+contexts  context of the decoding sequences, summed over its steps
+context   the same in its first step
+decodes   sequences that emitted in each of its steps, one step after their last token
+"""
+
 
 class Ledger:
     """Rows of all replicas in the order of their ends, and the row numbers of each request."""
@@ -30,13 +43,19 @@ class Ledger:
         self.cells = array("d")
         self.lines: list[DecodeLine] = []
         self.mixed = array("d")  # components of the steps that are on no line
-        self.admitted = array("q", nowhere)  # row at whose end the request began to run, before its first token
+        self.admitted = array(
+            "q", nowhere
+        )  # row at whose end the request began to run, before its first token
         self.first = array("q", nowhere)  # row that ended with its first token
         self.resumed: dict[int, int] = {}  # row of its last admission, if that was after its first token
         self.last = array("q", nowhere)
         self.scheduled: dict[int, int] = {}  # row of its first admission, where `admitted` is a later one
-        self.segments: list[tuple[int, int, int, int]] = []  # (request, from row, to row, phase) cut by preemption
-        self.missed: list[tuple[int, int, int]] = []  # (request, row, phase): it ran but had no part in this step
+        self.segments: list[
+            tuple[int, int, int, int]
+        ] = []  # (request, from row, to row, phase) cut by preemption
+        self.missed: list[
+            tuple[int, int, int]
+        ] = []  # (request, row, phase): it ran but had no part in this step
         self.adapter_wait_s = array("d", [0.0]) * requests
         self.load_wait_s: dict[int, float] = {}
         self.preempted_s: list[tuple[int, int, float]] = []  # (request, phase, seconds)
@@ -52,22 +71,9 @@ class Ledger:
         self.mixed.extend(parts)
         return -(len(self.mixed) // len(COMPONENTS))
 
-    def add(
-        self, replica: int, time_s: float, stall_s: float, kind: int, steps: int, contexts: int, context: int, decodes: int
-    ) -> int:
-        """A span ends.
-
-        Args:
-            replica: whose.
-            time_s: when it ended.
-            stall_s: seconds of blocking loads in it.
-            kind: number of its line, or of its components if below zero.
-            steps: how many; 0 marks a time only.
-            contexts: context of the decoding sequences, summed over its steps.
-            context: the same in its first step.
-            decodes: sequences that emitted in each of its steps one step after their last token.
-        """
-        self.cells.extend((replica, time_s, stall_s, kind, steps, contexts, context, decodes))
+    def add(self, row: Row) -> int:
+        """A span ends; returns the number of its row."""
+        self.cells.extend(row)
         self.rows += 1
         return self.rows - 1
 
@@ -76,12 +82,18 @@ class Ledger:
         table = np.frombuffer(self.cells, dtype=np.float64).reshape(-1, _WIDTH)
         if not len(table):
             return
-        admitted, first, last = (np.frombuffer(a, dtype=np.int64) for a in (self.admitted, self.first, self.last))
+        admitted, first, last = (
+            np.frombuffer(a, dtype=np.int64) for a in (self.admitted, self.first, self.last)
+        )
         scheduled = admitted.copy()
         for request, row in self.scheduled.items():
             scheduled[request] = row
         times = table[:, _TIME]
-        for column, rows in ((outcome.scheduled_s, scheduled), (outcome.first_token_s, first), (outcome.last_token_s, last)):
+        for column, rows in (
+            (outcome.scheduled_s, scheduled),
+            (outcome.first_token_s, first),
+            (outcome.last_token_s, last),
+        ):
             column[:] = np.where(rows >= 0, times[rows], np.nan)
         spans = self._spans(table)
         durations = spans.sum(axis=1)
@@ -92,7 +104,9 @@ class Ledger:
         decoding = first.copy()
         for request, row in self.resumed.items():
             decoding[request] = row
-        self._components(outcome, spans, table[:, _REPLICA], ((TTFT, admitted, first), (DECODE, decoding, last)))
+        self._components(
+            outcome, spans, table[:, _REPLICA], ((TTFT, admitted, first), (DECODE, decoding, last))
+        )
         self._misses(outcome, spans, durations)
         outcome.itl_s, outcome.itl_weight = self._gaps(table, durations)
 
@@ -104,7 +118,9 @@ class Ledger:
         kind = table[:, _KIND].astype(np.int64)
         mixed = (kind < 0) & (table[:, _STEPS] > 0)
         if mixed.any():
-            spans[mixed, 1:] = np.frombuffer(self.mixed, dtype=np.float64).reshape(-1, parts)[-1 - kind[mixed]]
+            spans[mixed, 1:] = np.frombuffer(self.mixed, dtype=np.float64).reshape(-1, parts)[
+                -1 - kind[mixed]
+            ]
         lined = np.flatnonzero((kind >= 0) & (table[:, _STEPS] > 0))
         if lined.size:
             at_zero = np.asarray([line.at_zero for line in self.lines])

@@ -40,10 +40,25 @@ class Outcome:
     @classmethod
     def empty(cls, requests: int) -> Outcome:
         """Nothing has happened yet."""
-        times = [np.full(requests, np.nan) for _ in range(3)]
-        counts = [np.zeros(requests, dtype=np.int64) for _ in range(5)]
-        counts[1][:] = -1
-        return cls(*times, *counts, np.zeros((requests, len(CAUSES))), np.zeros((requests, len(CAUSES))))
+
+        def times() -> NDArray[np.float64]:
+            return np.full(requests, np.nan)
+
+        def counts(first: int = 0) -> NDArray[np.int64]:
+            return np.full(requests, first, dtype=np.int64)
+
+        return cls(
+            scheduled_s=times(),
+            first_token_s=times(),
+            last_token_s=times(),
+            cached_tokens=counts(),
+            replica=counts(-1),
+            preemptions=counts(),
+            verify_steps=counts(),
+            emitted_tokens=counts(),
+            ttft_causes_s=np.zeros((requests, len(CAUSES))),
+            decode_causes_s=np.zeros((requests, len(CAUSES))),
+        )
 
 
 @dataclass(slots=True)

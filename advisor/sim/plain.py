@@ -5,6 +5,7 @@ Read `run` first. The skipping engine (`skipping.py`) must give the same times a
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Generator
 
@@ -28,7 +29,12 @@ class PlainReplica:
     """One replica's life, step by step."""
 
     def __init__(
-        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: PlainRun, tree: PrefixTree | None
+        self,
+        env: simpy.Environment,
+        index: int,
+        setup: ReplicaSetup,
+        shared: PlainRun,
+        tree: PrefixTree | None,
     ) -> None:
         self.env = env
         self.index = index
@@ -59,6 +65,16 @@ class PlainReplica:
         self._run.hand_over(request, self.env.now, self.index)
         self._inbox.append((self.env.now, self._run.request(request)))
         self._wake_up()
+
+    def expect(self, requests: array[int], arrival_s: array[float]) -> None:
+        """All requests that will ever come, where routing does not depend on the state."""
+        self.env.process(self._deliver(requests, arrival_s))
+
+    def _deliver(self, requests: array[int], arrival_s: array[float]) -> Generator[simpy.Event, None, None]:
+        for request, time_s in zip(requests, arrival_s, strict=True):
+            if time_s > self.env.now:
+                yield self.env.timeout(time_s - self.env.now)
+            self.push(request)
 
     def run(self) -> Generator[simpy.Event, None, None]:
         """See what came, schedule, wait for the step's end, book it; sleep where nothing can run."""
@@ -153,7 +169,9 @@ class PlainReplica:
         self._run.outcome.steps += 1
         self._run.outcome.step_time_s += duration_s
         self._run.outcome.end_s = self.env.now
-        done = self._scheduler.finish_step(plan, [self._emit(share.request) if share.emits else 0 for share in plan.shares])
+        done = self._scheduler.finish_step(
+            plan, [self._emit(share.request) if share.emits else 0 for share in plan.shares]
+        )
         self.outstanding -= len(done)
         for request in done:
             self._run.outcome.last_token_s[request.index] = self.env.now
@@ -210,9 +228,7 @@ class PlainReplica:
                 cause = LOAD
             elif self._scheduler.is_blocked(request.adapter):
                 cause = ADAPTER_WAIT
-            self._run.causes(request)[cause] += now - max(
-                self._charged_s, self._run.moved_s[request.index]
-            )
+            self._run.causes(request)[cause] += now - max(self._charged_s, self._run.moved_s[request.index])
         self._charged_s = now
 
     def _load_ended(self, adapter: int) -> None:
@@ -231,7 +247,9 @@ class PlainRun:
         self.wants_series = wants_series
         self.preempted: dict[int, float] = {}  # request -> since when it waits after a preemption
         self.last_emission_s: dict[int, float] = {}
-        self.moved_s: list[float] = trace.arrival_s.tolist()  # when it arrived, or came to or left its last replica
+        self.moved_s: list[float] = (
+            trace.arrival_s.tolist()
+        )  # when it arrived, or came to or left its last replica
         self.gaps_s: list[float] = []  # between two emissions of one request
         priority = trace.priority if trace.priority is not None else [0] * len(trace)
         columns = zip(

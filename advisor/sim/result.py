@@ -18,7 +18,7 @@ CAUSES = ("frontend", "queue", "adapter_wait", "load", "preempted", *COMPONENTS)
 frontend      outside the engine loop
 queue         waiting for a seat, a token budget, KV blocks, the end of the running step, or a live replica
 adapter_wait  waiting while max_loras distinct adapters run and its own is not among them
-load          steps stalled by a blocking adapter load (its own or another's); or waiting for its own overlapped load
+load          steps stalled by a blocking adapter load (its own or another's); waiting for its own overlapped load
 preempted     waiting after a preemption (or a replica's death) until it runs again
 components    the steps it took part in, by component; in a step everybody waits for the whole batch
 """
@@ -38,7 +38,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class SimResult:
-    """One row a request of the trace, in its order. Times are seconds on the trace's clock; NaN: did not happen."""
+    """One row a request, in the trace's order. Times: seconds on the trace's clock; NaN: did not happen."""
 
     arrival_s: Floats
     scheduled_s: Floats  # start of the first step that held a token of it
@@ -59,10 +59,12 @@ class SimResult:
     loads_from_disk: int
     loads_to_slot: int
     load_s: float
-    itl_s: Floats = field(default_factory=lambda: np.zeros(0))  # distinct step durations as felt by decoding sequences
-    itl_weight: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # sequences that felt each
+    # distinct step durations as decoding sequences felt them, and how many sequences felt each
+    itl_s: Floats = field(default_factory=lambda: np.zeros(0))
+    itl_weight: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     series: tuple[Series, ...] = ()  # one a replica, when asked for
-    emitted_tokens: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # by the end, unfinished too
+    # tokens of each answer by the end, of unfinished requests too
+    emitted_tokens: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     notes: tuple[str, ...] = ()
 
     @property

@@ -33,7 +33,9 @@ class Routing:
             return -1
         if self._rule == "round-robin":
             self._last = next(
-                i % self._replicas for i in range(self._last + 1, self._last + 1 + self._replicas) if live[i % self._replicas]
+                i % self._replicas
+                for i in range(self._last + 1, self._last + 1 + self._replicas)
+                if live[i % self._replicas]
             )
             return self._last
         if self._rule == "adapter-affinity" and adapter != BASE:

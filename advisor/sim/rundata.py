@@ -18,9 +18,21 @@ class RunData:
     """One object a run. Columns are `array`s: eight bytes an entry, and plain Python numbers when read."""
 
     __slots__ = (
-        "adapter", "emitted", "finish", "last_emission_s", "ledger", "outcome", "output", "place",
-        "preempted_at_s", "prompt", "refills", "trace", "verify", "wants_series",
-    )  # fmt: skip
+        "adapter",
+        "emitted",
+        "finish",
+        "last_emission_s",
+        "ledger",
+        "outcome",
+        "output",
+        "place",
+        "preempted_at_s",
+        "prompt",
+        "refills",
+        "trace",
+        "verify",
+        "wants_series",
+    )
 
     def __init__(self, trace: Trace, setup: ReplicaSetup, draws: Draws | None, *, wants_series: bool) -> None:
         self.trace = trace
@@ -31,7 +43,7 @@ class RunData:
         self.prompt = array("q", trace.prompt_tokens.astype(np.int64).tobytes())
         self.output = array("q", trace.output_tokens.astype(np.int64).tobytes())
         self.adapter = array("q", trace.adapter.astype(np.int64).tobytes())
-        self.finish = array("q", bytes(8 * len(trace)))  # step of its replica at whose end it finishes, if it decodes
+        self.finish = array("q", bytes(8 * len(trace)))  # step at whose end it finishes, if it decodes
         self.emitted: dict[int, int] = {}  # answer so far of requests that were preempted, or moved
         self.preempted_at_s: dict[int, float] = {}  # since when they wait
         self.last_emission_s: dict[int, float] = {}  # of requests whose last token is not one step old

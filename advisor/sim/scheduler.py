@@ -2,8 +2,8 @@
 
 The plain simulator and the live engine are driven by this object. One step is
 
-    plan = scheduler.schedule()              # who runs, with how many tokens; who is preempted; which adapters load
-    ...                                      # the engine brings plan.loads into slots and runs plan.shares
+    plan = scheduler.schedule()     # who runs, with how many tokens; who is preempted; which adapters load
+    ...                             # the engine brings plan.loads into slots and runs plan.shares
     done = scheduler.finish_step(plan, tokens_emitted)
 
 With `load_mode = overlapped` the engine starts plan.loads at once, goes on with the batch, and calls
@@ -135,7 +135,7 @@ class Scheduler:
         return plan
 
     def finish_step(self, plan: StepPlan, emitted_tokens: Sequence[int]) -> list[Request]:
-        """Book what a step yielded, one number a share (0 where it does not emit); returns the finished requests."""
+        """Book what a step yielded, one number a share (0: does not emit); returns the finished requests."""
         finished = []
         for share, tokens in zip(plan.shares, emitted_tokens, strict=True):
             request = share.request
@@ -246,7 +246,7 @@ class Scheduler:
         return wanted if wanted <= left else 0
 
     def _chunk(self, request: Request, left: int, alone: bool) -> int:
-        """Next prompt chunk; the threshold for long prefills is off for a request that is alone in the engine."""
+        """Next prompt chunk; the threshold for long prefills is off for a request that is alone."""
         tokens = min(request.tokens_to_compute, left)
         threshold = self.limits.long_prefill_token_threshold
         return min(tokens, threshold) if threshold and not alone else tokens

@@ -29,13 +29,18 @@ class SkippingReplica(Walk):
     __slots__ = ("_alarm", "_alarm_at_s")
 
     def __init__(
-        self, env: simpy.Environment, index: int, setup: ReplicaSetup, shared: RunData, tree: PrefixTree | None
+        self,
+        env: simpy.Environment,
+        index: int,
+        setup: ReplicaSetup,
+        shared: RunData,
+        tree: PrefixTree | None,
     ) -> None:
         super().__init__(env, index, setup, shared, tree)
         self._alarm = Alarm(env, self._ring)
         self._alarm_at_s = NEVER
 
-    # What the fleet calls --------------------------------------------------------------------------------------
+    # What the fleet calls -------------------------------------------------------------------------------
 
     def push(self, request: int) -> None:
         """A request arrives from the router."""
@@ -48,7 +53,7 @@ class SkippingReplica(Walk):
             self._something_comes(now)
 
     def expect(self, requests: array[int], arrival_s: array[float]) -> None:
-        """All requests that will ever come, right after `start`, where routing does not depend on the state."""
+        """All requests that will ever come, right after `start`; routing does not depend on the state."""
         self._inbox, self._inbox_s = requests, arrival_s
         self.outstanding = len(requests)
         if len(requests):
@@ -99,10 +104,10 @@ class SkippingReplica(Walk):
         if time_s < NEVER:
             self._alarm.set(time_s)
 
-    # The loop --------------------------------------------------------------------------------------------------
+    # The loop -------------------------------------------------------------------------------------------
 
     def _ring(self) -> None:
-        """A span has ended, or somebody woke us. Go on without simpy's queue while nobody else has an event."""
+        """A span has ended, or somebody woke us. Go on past simpy's queue while nobody else has an event."""
         time_s, self._alarm_at_s = self._alarm_at_s, NEVER
         peek = self.env.peek
         while True:
@@ -141,7 +146,7 @@ class SkippingReplica(Walk):
     def _wake(self, time_s: float) -> None:
         """The end of a time in which nothing could run."""
         self._t = time_s
-        self._row = self._run.ledger.add(self.index, time_s, 0.0, -1, 0, 0, 0, 0)
+        self._row = self._run.ledger.add((self.index, time_s, 0.0, -1, 0, 0, 0, 0))
         if self._lora:
             self._note_arrivals(time_s)
             self._blocked.advance(time_s)
@@ -156,8 +161,9 @@ class SkippingReplica(Walk):
         contexts = self._grow(steps)
         if self._late:
             on_time = served - self._end_late(time_s)
+        context = self._served_context
         self._row = self._run.ledger.add(
-            self.index, time_s, self._stall_s, self._kind, steps, contexts, self._served_context, on_time
+            (self.index, time_s, self._stall_s, self._kind, steps, contexts, context, on_time)
         )
         self._step_start_s = self._t if steps == 1 else self._t + self._span_s(steps - 1)
         self._n += steps
@@ -179,7 +185,7 @@ class SkippingReplica(Walk):
         return steps * self._served_context + served * (steps * (steps - 1) // 2)
 
     def _end_prompts(self) -> None:
-        """Chunks are computed; where one completes its prompt, the request gets a token and decodes from now on."""
+        """Chunks are computed; where one completes its prompt, the request gets a token and decodes on."""
         run, row = self._run, self._row
         first, ledger = run.ledger.first, run.ledger
         chunks, self._chunks = self._chunks, []
@@ -314,7 +320,7 @@ class SkippingReplica(Walk):
             self._chunks.append((number, cached, chunk, completes))
             left -= chunk
 
-    # How long nothing else can happen --------------------------------------------------------------------------
+    # How long nothing else can happen -------------------------------------------------------------------
 
     def _mixed_step(self) -> float:
         """One step with prompt chunks; returns its end."""
@@ -325,7 +331,8 @@ class SkippingReplica(Walk):
             chunks.append((tokens, before))
             outputs += completes
         adapters = self._adapters_in_step() if self._lora else 0
-        parts = self.setup.clock.parts(Batch(served, self._served_context, tuple(chunks), outputs, width - 1, adapters))
+        batch = Batch(served, self._served_context, tuple(chunks), outputs, width - 1, adapters)
+        parts = self.setup.clock.parts(batch)
         self._kind = self._run.ledger.add_mixed(parts)
         self._idle = False
         self._span = 1

@@ -114,7 +114,8 @@ class WaitingByAdapter:
                 heappop(heap)
                 continue
             queue = self._queues[adapter]
-            if not queue or adapter in self._loading or (full and adapter != BASE and adapter not in self._pins):
+            kept_out = full and adapter != BASE and adapter not in self._pins
+            if not queue or kept_out or adapter in self._loading:
                 heads.drop(adapter)
             elif queue[0] != entry:
                 mark[adapter] = queue[0]

@@ -84,7 +84,8 @@ class Walk(Bookkeeping):
         self._served = self._served_context = 0
         for number, (tokens, _) in parts.items():
             if number in self._partial:
-                self._chunks.append((number, self._partial[number], tokens, tokens == self._prompt_left(number)))
+                completes = tokens == self._prompt_left(number)
+                self._chunks.append((number, self._partial[number], tokens, completes))
             else:
                 self._served += 1
                 self._served_context += self._context_of(self._running[number])

@@ -33,11 +33,17 @@ class AffineClock:
         if self.graph_tokens and not batch.chunks:
             tokens = math.ceil(tokens / self.graph_tokens) * self.graph_tokens
         pairs = sum(q * (c + q / 2) for q, c in batch.chunks)
-        lora = self.lora_s + self.lora_adapter_s * batch.adapters + self.lora_token_s * tokens if batch.adapters else 0.0
+        lora = (
+            self.lora_s + self.lora_adapter_s * batch.adapters + self.lora_token_s * tokens
+            if batch.adapters
+            else 0.0
+        )
         draft = 0.0
         if batch.draft_length and batch.decodes:
             draft = batch.draft_length * (
-                self.draft_step_s + self.draft_token_s * batch.decodes + self.draft_context_token_s * batch.context_tokens
+                self.draft_step_s
+                + self.draft_token_s * batch.decodes
+                + self.draft_context_token_s * batch.context_tokens
             )
         device = (
             self.step_s + self.token_s * tokens,
@@ -58,11 +64,15 @@ class AffineClock:
         slope_draft = draft_length * self.draft_context_token_s
         slope = self.context_token_s + slope_draft
         if not self.overlapped_host or slope == 0.0:
-            return DecodeLine(at_zero, StepParts(0.0, self.context_token_s, 0.0, 0.0, slope_draft, 0.0, 0.0), 0.0, math.inf)
+            return DecodeLine(
+                at_zero, StepParts(0.0, self.context_token_s, 0.0, 0.0, slope_draft, 0.0, 0.0), 0.0, math.inf
+            )
         knot = max(0.0, at_zero.host / slope)  # where the device hides the host
         if context_tokens < knot:
             return DecodeLine(
                 at_zero, StepParts(0.0, self.context_token_s, 0.0, 0.0, slope_draft, 0.0, -slope), 0.0, knot
             )
         hidden = at_zero._replace(host=0.0)
-        return DecodeLine(hidden, StepParts(0.0, self.context_token_s, 0.0, 0.0, slope_draft, 0.0, 0.0), knot, math.inf)
+        return DecodeLine(
+            hidden, StepParts(0.0, self.context_token_s, 0.0, 0.0, slope_draft, 0.0, 0.0), knot, math.inf
+        )
