@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from advisor.catalog.hardware import device as device_named
 from advisor.catalog.tables import lookup_key, rows, unknown
 from advisor.errors import InputError
 from advisor.spec.device import Device
@@ -53,7 +54,7 @@ class LoraOffer(Spec):
 
 def device_prices(device: Device | str) -> tuple[DevicePrice, ...]:
     """Return a device's price rows of any tier, cheapest first; of a product seen twice, the newer row."""
-    wanted = lookup_key(device if isinstance(device, str) else device.name)
+    wanted = lookup_key(_name_of(device))
     newest: dict[tuple[str, str, str], DevicePrice] = {}
     for row in sorted(_device_rows(), key=lambda row: row.date):
         if lookup_key(row.device) == wanted:
@@ -68,9 +69,9 @@ def price_of(device: Device | str, wish: PriceWish | None = None) -> DevicePrice
         InputError: no price is known under these wishes, or a provider that the catalog lacks.
     """
     wish = wish or PriceWish()
-    name = device if isinstance(device, str) else device.name
+    name = _name_of(device)
     for own in wish.own:
-        if lookup_key(own.device) == lookup_key(name):
+        if lookup_key(_name_of(own.device)) == lookup_key(name):
             return DevicePrice(
                 device=name,
                 provider="own",
@@ -126,6 +127,16 @@ def lora_offers(provider: str | None = None) -> tuple[LoraOffer, ...]:
     """Return how providers charge for adapters, all or one's."""
     found = rows("lora_offers.csv", LoraOffer, lambda row: (row.provider, row.offer))
     return tuple(row for row in found if provider is None or row.provider == provider)
+
+
+def _name_of(device: Device | str) -> str:
+    """The catalog's name of a device; a device of the user's own keeps the name given."""
+    if isinstance(device, Device):
+        return device.name
+    try:
+        return device_named(device).name
+    except InputError:
+        return device
 
 
 def _fitting(name: str, wish: PriceWish) -> list[DevicePrice]:

@@ -13,13 +13,22 @@ from advisor.spec.price import OwnPrice, PriceWish
 
 
 def own(usd: str) -> OwnPrice:
-    return OwnPrice.model_validate_json(f'{{"device": "h100 80 sxm", "price": "{usd}"}}')
+    return OwnPrice.model_validate_json(f'{{"device": "h100", "price": "{usd}"}}')
 
 
 def test_the_own_price_wins() -> None:
     price = price_of(device("H100"), PriceWish(own=(own("2.5 USD/h"),)))
     assert (price.usd_per_hour, price.provider) == (2.5, "own")
     assert price_spread("H100-80-SXM", PriceWish(own=(own("2.5 USD/h"),))) is None
+
+
+def test_a_device_goes_by_its_other_names_too() -> None:
+    assert price_of("h100") == price_of("H100-80-SXM") == price_of(device("H100"))
+
+
+def test_an_own_device_has_an_own_price() -> None:
+    wish = PriceWish(own=(OwnPrice.model_validate_json('{"device": "my box", "price": "1 USD/h"}'),))
+    assert price_of("My-Box", wish).usd_per_hour == 1.0
 
 
 def test_a_free_device_is_no_price() -> None:

@@ -66,6 +66,7 @@ def test_own_rows_add_to_the_catalog_and_replace_its_rows(
     assert device("mine").memory_bytes == 1000 * 2**20
     assert device("H100-80-SXM").bandwidth_bytes_per_s == 9e9
     assert device("L40S").memory_bytes == 46068 * 2**20
+    assert len(devices()) == 21
 
 
 def test_own_prices_count_as_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +75,12 @@ def test_own_prices_count_as_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     assert price_of("L4").usd_per_hour == 0.5
     assert price_of("L4", PriceWish(providers=("acme",))).source == "contract"
+
+
+def test_the_newer_of_two_own_rows_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer, older = "L4,acme,on-demand,0.5,L4,us,2026-11-20\n", "L4,acme,on-demand,0.4,L4,us,2026-10-20\n"
+    own(tmp_path, monkeypatch, "device_prices.csv", PRICE_HEAD + newer + older)
+    assert price_of("L4").usd_per_hour == 0.5
 
 
 def test_own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

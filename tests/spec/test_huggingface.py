@@ -121,6 +121,15 @@ def test_fields_and_their_defaults(
             "quantization_config.quant_method is 'awq'; allowed: fp8",
         ),
         ({"quantization_config": {}}, "quantization_config.quant_method is None; allowed: fp8"),
+        (
+            {
+                "quantization_config": {
+                    "quant_method": "compressed-tensors",
+                    "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "int"}}},
+                }
+            },
+            "quant_method is 'compressed-tensors'; allowed: fp8",
+        ),
         ({"quantization_config": "gptq"}, "quantization_config.quant_method is 'gptq'; allowed: fp8"),
         (
             {

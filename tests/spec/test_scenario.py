@@ -51,7 +51,9 @@ def test_own_limits_replace_those_of_the_preset_metric_by_metric() -> None:
         "workload": {"kind": "trace", "path": "t.csv"},
         "objective": {"preset": "chat", "slos": [{"metric": "ttft", "percentile": 90, "limit": "1s"}]},
     }
-    limits = {slo.metric: slo for slo in scenario_from_mapping(raw, "raw").objective.limits}
+    found = scenario_from_mapping(raw, "raw").objective.limits
+    limits = {slo.metric: slo for slo in found}
+    assert len(found) == 2
     assert limits[Metric.TTFT].limit == 1.0
     assert limits[Metric.TTFT].percentile == 90.0
     assert limits[Metric.TPOT].limit == 0.05
