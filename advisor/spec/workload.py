@@ -184,7 +184,8 @@ class FittedWorkload(Spec):
         None, description="A fitted tenant mix (data/workloads) whose clients become the adapters."
     )
     tenant_lengths: bool = Field(
-        False, description="True: each adapter has its client's lengths, where the mix knows them, not the workload's."
+        False,
+        description="True: each adapter has its client's lengths, where the mix knows them.",
     )
 
 
