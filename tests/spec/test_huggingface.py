@@ -101,6 +101,10 @@ def test_fields_and_their_defaults(
             "sliding_window is 4096; allowed: null; attention over a",
         ),
         (
+            {"layer_types": ["full_attention", "sliding_attention"]},
+            "layer_types names 'sliding_attention'; allowed: full_attention",
+        ),
+        (
             {"hidden_size": ...},
             "hidden_size is missing; allowed: a whole number, at least 1 and at most 65536.",
         ),
