@@ -45,19 +45,30 @@ class Style:
 def columns_width(text: str) -> int:
     """Columns of a terminal that a text takes (wide characters two, combining ones none)."""
     return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
     )
 
 
 def clean(text: str) -> str:
     """Replace control characters: a name from a file must not move the cursor."""
-    return "".join(" " if char in "\n\t" else "?" if unicodedata.category(char) in ("Cc", "Cf") else char for char in text)
+    return "".join(
+        " " if char in "\n\t" else "?" if unicodedata.category(char) in ("Cc", "Cf") else char
+        for char in text
+    )
 
 
 def paragraph(text: str, style: Style, indent: str = "") -> str:
     """A wrapped paragraph."""
     width = max(_MIN_WIDTH, min(style.width, 100))
-    return textwrap.fill(clean(text), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.fill(
+        clean(text), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def bullet(text: str, style: Style) -> str:
+    """A wrapped list item."""
+    return f"- {paragraph(text, Style(style.width - 2), indent='  ').lstrip()}"
 
 
 def heading(text: str, style: Style) -> str:
@@ -75,12 +86,21 @@ def table(content: Table, style: Style) -> str:
     for index, row in enumerate(cells):
         mark = fitted.mark(index)
         line = _line(fitted, row, widths, _MARKS[mark])
-        paint = {"recommended": style.good, "reference": style.dim, "total": style.bold, "bad": style.bad}.get(mark)
+        paint = {
+            "recommended": style.good,
+            "reference": style.dim,
+            "total": style.bold,
+            "bad": style.bad,
+        }.get(mark)
         lines.append(paint(line) if paint else line)
         if fitted.notes and fitted.notes[index]:
             lines.append(style.dim(paragraph(fitted.notes[index], style, indent="      ")))
     if dropped:
-        lines.append(style.dim(paragraph(f"Left out here: {', '.join(dropped)}. A wider terminal or --json has them.", style)))
+        lines.append(
+            style.dim(
+                paragraph(f"Left out here: {', '.join(dropped)}. A wider terminal or --json has them.", style)
+            )
+        )
     return "\n".join(lines)
 
 
@@ -97,7 +117,9 @@ def _fit(content: Table, width: int) -> tuple[Table, list[str]]:
             return fitted, dropped
         least = min(optional, key=lambda i: content.columns[i].weight)
         keep.remove(least)
-        dropped.append(" ".join(part for part in (content.columns[least].group, content.columns[least].title) if part))
+        dropped.append(
+            " ".join(part for part in (content.columns[least].group, content.columns[least].title) if part)
+        )
 
 
 def _needed(widths: list[int]) -> int:
@@ -116,10 +138,7 @@ def _cut(content: Table, cells: list[list[str]], widths: list[int], room: int) -
 
 def _titles(content: Table) -> list[str]:
     """The lower heading of each column: the unit goes to the group where there is one."""
-    return [
-        c.title if c.group or not c.shown_unit else f"{c.title} {c.shown_unit}"
-        for c in content.columns
-    ]
+    return [c.title if c.group or not c.shown_unit else f"{c.title} {c.shown_unit}" for c in content.columns]
 
 
 def _widths(content: Table, cells: list[list[str]]) -> list[int]:

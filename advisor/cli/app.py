@@ -19,16 +19,29 @@ from advisor.cli import options
         "Exit codes: 0 closed; 2 input to mend (streamlit is missing, no such folder); 130 interrupted.",
     )
 )
-@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on; this machine alone by default.")
-@click.option("--workspace", metavar="DIR", help="Folder whose files (traces, models, adapters) a scenario in the browser may name.")
+@click.option(
+    "--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
+)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; this machine alone by default.",
+)
+@click.option(
+    "--workspace",
+    metavar="DIR",
+    help="Folder whose files (traces, models, adapters) a scenario in the browser may name.",
+)
 @click.option("--browser/--no-browser", default=True, help="Open a browser window.")
 def app(port: int, address: str, workspace: str | None, browser: bool) -> int:
     """Open the web app: pick or edit a scenario, see the ranking and the reasons."""
     from advisor.errors import InputError
 
     if find_spec("streamlit") is None:
-        raise InputError("streamlit is not installed; the web app needs it. Install it: pip install 'lora-advisor[app]'.")
+        raise InputError(
+            "streamlit is not installed; the web app needs it. Install it: pip install 'lora-advisor[app]'."
+        )
     environment = dict(os.environ)
     if workspace is not None:
         if not Path(workspace).is_dir():

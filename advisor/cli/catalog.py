@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from advisor.tables.table import Table
 
 
-@click.group(epilog=options.example("advisor catalog prices\nadvisor catalog devices --catalog my-catalog/ --json"))
+@click.group(
+    epilog=options.example("advisor catalog prices\nadvisor catalog devices --catalog my-catalog/ --json")
+)
 def catalog() -> None:
     """Known models, devices, prices and engines, with source and date."""
 

@@ -11,8 +11,12 @@ from advisor.cli.scenario import DEMO, example_path
 
 
 @click.command(epilog=options.example("advisor demo\nadvisor demo --out /some/folder"))
-@click.option("--out", default="advisor-demo", show_default=True, metavar="DIR", help="Folder for the report.")
-@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all.")
+@click.option(
+    "--out", default="advisor-demo", show_default=True, metavar="DIR", help="Folder for the report."
+)
+@click.option(
+    "--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all."
+)
 @options.face
 def demo(out: str, top: int, as_json: bool, quiet: bool, no_color: bool) -> int:
     """Recommend how to serve the shipped example, explain the answer, and write a report.

@@ -37,7 +37,9 @@ def run(command: click.Command, name: str, args: Sequence[str] | None = None) ->
         return error.exit_code
     except Exception:  # noqa: BLE001 - the outermost frame of the program: shown in full, never swallowed
         traceback.print_exc()
-        _say(f"{name}: this is a bug of ours. Please report it with the lines above and the command that you ran.")
+        _say(
+            f"{name}: this is a bug of ours. Please report it with the lines above and the command that you ran."
+        )
         return _BUG
     return code if isinstance(code, int) else 0
 

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 EXIT_CODES: Final = "Exit codes: 0 done; 2 input to mend; 130 interrupted."
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object with schema_version, nothing else.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object with schema_version, nothing else."
+)
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress and no remarks on stderr.")
 no_color = click.option("--no-color", is_flag=True, help="No colour; NO_COLOR does the same.")
 seed = click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the scenario's seed.")
 profiles_folder = click.option(
-    "--profiles", "profiles_folder", metavar="DIR", help="Folder of device profiles in place of the shipped ones."
+    "--profiles",
+    "profiles_folder",
+    metavar="DIR",
+    help="Folder of device profiles in place of the shipped ones.",
 )
 catalog_path = click.option(
     "--catalog", "catalog_path", metavar="PATH", help="Folder or file with catalog rows of your own."
@@ -51,7 +56,9 @@ def inputs(function: Function) -> Function:
 def choice(function: Function) -> Function:
     """Options that describe one deployment."""
     options = (
-        click.option("--way", required=True, type=click.Choice(["base", "multi-lora", "merged"]), help="How to serve."),
+        click.option(
+            "--way", required=True, type=click.Choice(["base", "multi-lora", "merged"]), help="How to serve."
+        ),
         click.option("--device", required=True, help="A device of the catalog that has a profile."),
         click.option("--tensor-parallel", type=int, default=1, show_default=True, help="Devices a replica."),
         click.option("--replicas", type=int, help="Sized until the objective holds if left out."),
@@ -66,7 +73,9 @@ def choice(function: Function) -> Function:
             show_default=True,
             help="Speculative decoding.",
         ),
-        click.option("--draft-length", type=int, default=3, show_default=True, help="Draft tokens a verify step."),
+        click.option(
+            "--draft-length", type=int, default=3, show_default=True, help="Draft tokens a verify step."
+        ),
         click.option(
             "--router",
             type=click.Choice(["round-robin", "least-outstanding", "adapter-affinity"]),

@@ -55,5 +55,7 @@ def _path(name: str, folder: str | None) -> Path:
         return Path(name)
     known = {path.stem: path for path in sorted(options.profiles_place(folder).glob("*.json"))}
     if name not in known:
-        raise InputError(f"profile {name!r:.60} is not there; allowed: {', '.join(known)}, or a file that ends in .json.")
+        raise InputError(
+            f"profile {name!r:.60} is not there; allowed: {', '.join(known)}, or a file that ends in .json."
+        )
     return known[name]

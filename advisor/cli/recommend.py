@@ -17,8 +17,16 @@ from advisor.cli import options, terminal
     )
 )
 @click.argument("scenario")
-@click.option("--report", "reports", multiple=True, metavar="FILE", help="Also write a report: .html or .md. Repeatable.")
-@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FILE",
+    help="Also write a report: .html or .md. Repeatable.",
+)
+@click.option(
+    "--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all."
+)
 @options.inputs
 @options.face
 def recommend(

@@ -42,7 +42,9 @@ def _pages(command: click.Command, context: click.Context) -> Iterator[str]:
         for inner in command.list_commands(context):
             found = command.get_command(context, inner)
             if found is not None and not found.hidden:
-                below = click.Context(found, info_name=inner, parent=context, terminal_width=100, max_content_width=100)
+                below = click.Context(
+                    found, info_name=inner, parent=context, terminal_width=100, max_content_width=100
+                )
                 yield from _pages(found, below)
 
 

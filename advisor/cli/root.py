@@ -9,13 +9,22 @@ from advisor.cli.lazy import LazyGroup
 
 COMMANDS = {
     "demo": ("advisor.cli.demo:demo", "The main job on the shipped example, with a report to read."),
-    "recommend": ("advisor.cli.recommend:recommend", "Rank every way to serve a scenario, and say which to take."),
+    "recommend": (
+        "advisor.cli.recommend:recommend",
+        "Rank every way to serve a scenario, and say which to take.",
+    ),
     "simulate": ("advisor.cli.simulate:simulate", "Simulate one deployment of your own choice."),
     "explain": ("advisor.cli.explain:explain", "Why is this deployment slower than its base model?"),
     "scenario": ("advisor.cli.scenario:scenario", "Print an example scenario, check your own."),
     "trace": ("advisor.trace.cli:trace", "Describe, convert, generate, fit and scale request traces."),
-    "profile": ("advisor.cli.profile:profile", "List and show device profiles: what is measured, what estimated."),
-    "catalog": ("advisor.cli.catalog:catalog", "Known models, devices, prices and engines, with source and date."),
+    "profile": (
+        "advisor.cli.profile:profile",
+        "List and show device profiles: what is measured, what estimated.",
+    ),
+    "catalog": (
+        "advisor.cli.catalog:catalog",
+        "Known models, devices, prices and engines, with source and date.",
+    ),
     "app": ("advisor.cli.app:app", "Open the web app on this machine."),
 }
 

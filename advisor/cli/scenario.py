@@ -68,4 +68,6 @@ def check(path: str, as_json: bool) -> None:
     if as_json:
         terminal.say(json.dumps({"schema_version": 1, "scenario": found.name, "valid": True}))
     else:
-        terminal.say(f"{path}: scenario {found.name!r} is valid: {found.model}, workload {found.workload.kind}.")
+        terminal.say(
+            f"{path}: scenario {found.name!r} is valid: {found.model}, workload {found.workload.kind}."
+        )

@@ -20,10 +20,14 @@ from advisor.cli import options, terminal
 )
 @click.argument("scenario")
 @options.choice
-@click.option("--requests", "requests_path", metavar="FILE", help="Also write every request, one row each: .parquet.")
+@click.option(
+    "--requests", "requests_path", metavar="FILE", help="Also write every request, one row each: .parquet."
+)
 @options.inputs
 @options.face
-def simulate(scenario: str, requests_path: str | None, as_json: bool, quiet: bool, no_color: bool, **given: Any) -> int:
+def simulate(
+    scenario: str, requests_path: str | None, as_json: bool, quiet: bool, no_color: bool, **given: Any
+) -> int:
     """Simulate one deployment of SCENARIO (a YAML file, or - for stdin) on its whole traffic."""
     from advisor.errors import InputError
 
@@ -36,9 +40,13 @@ def simulate(scenario: str, requests_path: str | None, as_json: bool, quiet: boo
 
     done = simulated(question, choice, profiles, folder=folder)
     if requests_path is not None:
-        terminal.tell(f"wrote {_write(done.requests_table(), requests_path)} requests to {requests_path}", quiet)
+        terminal.tell(
+            f"wrote {_write(done.requests_table(), requests_path)} requests to {requests_path}", quiet
+        )
     if as_json:
-        terminal.say(json.dumps({"schema_version": 1, "option": done.option.model_dump(mode="json")}, indent=2))
+        terminal.say(
+            json.dumps({"schema_version": 1, "option": done.option.model_dump(mode="json")}, indent=2)
+        )
     else:
         from advisor.report.plain import option
 

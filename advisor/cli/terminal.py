@@ -24,7 +24,11 @@ _PLAIN: Final = str.maketrans(
 def style(no_color: bool = False) -> Style:
     """Width and colour for the answer on stdout."""
     watched = sys.stdout.isatty()
-    width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if watched or os.environ.get("COLUMNS") else _PIPE_WIDTH
+    width = (
+        shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
+        if watched or os.environ.get("COLUMNS")
+        else _PIPE_WIDTH
+    )
     plain = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return Style(width=max(60, width), colour=watched and not plain)
 
@@ -82,5 +86,7 @@ class Progress:
         self._drawn_ns = now_ns
         filled = round(min(1.0, max(0.0, share)) * _BAR)
         room = max(10, shutil.get_terminal_size().columns - _BAR - 12)
-        sys.stderr.write(f"\r\x1b[K[{'#' * filled}{'.' * (_BAR - filled)}] {share * 100:3.0f} %  {what[:room]}")
+        sys.stderr.write(
+            f"\r\x1b[K[{'#' * filled}{'.' * (_BAR - filled)}] {share * 100:3.0f} %  {what[:room]}"
+        )
         sys.stderr.flush()

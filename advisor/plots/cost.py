@@ -77,7 +77,9 @@ def cost_latency(rec: Recommendation, metric: Metric) -> alt.LayerChart:
     marks = alt.Chart().encode(
         x=x,
         y=y,
-        color=alt.Color("way:N", title="way to serve", scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])),
+        color=alt.Color(
+            "way:N", title="way to serve", scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])
+        ),
         shape=alt.Shape("device:N", title="device"),
         tooltip=["option:N", "usd_per_hour:Q", "latency_ms:Q", "origin:N"],
     )
@@ -102,7 +104,9 @@ def _limit_line(limit_ms: float) -> list[alt.Chart]:
     rule = alt.Chart(theme.values([{"limit": limit_ms, "text": "limit"}]))
     return [
         rule.mark_rule(color=theme.LIMIT_COLOUR, strokeDash=[6, 4], strokeWidth=1.5).encode(y="limit:Q"),
-        rule.mark_text(color=theme.LIMIT_COLOUR, align="right", dy=-6, x="width").encode(y="limit:Q", text="text:N"),
+        rule.mark_text(color=theme.LIMIT_COLOUR, align="right", dy=-6, x="width").encode(
+            y="limit:Q", text="text:N"
+        ),
     ]
 
 
@@ -123,12 +127,16 @@ def prices(rec: Recommendation, top: int = 12) -> alt.LayerChart:
     ]
     base = alt.Chart(theme.values(rows)).encode(
         y=alt.Y("option:N", title=None, sort=[row["option"] for row in rows]),
-        x=alt.X("usd_per_hour:Q", title="cost of the whole deployment ($/hour)", scale=alt.Scale(type="symlog", constant=5)),
+        x=alt.X("usd_per_hour:Q", title="cost of the whole deployment ($/hour)"),
     )
     ways = [WAYS[way] for way in theme.WAY_COLOURS]
     bars = base.mark_bar(strokeWidth=1.6, fillOpacity=0.55).encode(
-        color=alt.Color("way:N", title="way to serve", scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])),
-        stroke=alt.Stroke("way:N", legend=None, scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])),
+        color=alt.Color(
+            "way:N", title="way to serve", scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])
+        ),
+        stroke=alt.Stroke(
+            "way:N", legend=None, scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])
+        ),
         strokeDash=origin_dash("origin:N", "figures are"),
     )
     labels = base.mark_text(align="left", dx=5).encode(text="text:N")
@@ -142,8 +150,16 @@ def origin_dash(field: str, title: str) -> alt.StrokeDash:
     domain = [origin.value for origin in Origin]
     styles = [theme.ORIGIN_DASHES[origin] for origin in Origin]
     return alt.StrokeDash(
-        field, title=title, scale=alt.Scale(domain=domain, range=styles),
+        field,
+        title=title,
+        scale=alt.Scale(domain=domain, range=styles),
         legend=alt.Legend(
-        symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, symbolSize=260, orient="bottom", columns=5,
-    )
+            symbolType="stroke",
+            symbolStrokeColor=theme.GREY,
+            symbolStrokeWidth=2,
+            symbolOpacity=1,
+            symbolSize=260,
+            orient="bottom",
+            columns=5,
+        ),
     )

@@ -49,7 +49,9 @@ def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> a
         rule = alt.Chart(theme.values([{"limit": limit.limit * 1e3, "text": f"limit {limit_name(limit)}"}]))
         layers += [
             rule.mark_rule(color=theme.LIMIT_COLOUR, strokeDash=[6, 4], strokeWidth=1.5).encode(y="limit:Q"),
-            rule.mark_text(color=theme.LIMIT_COLOUR, align="left", dy=-7, x=4).encode(y="limit:Q", text="text:N"),
+            rule.mark_text(color=theme.LIMIT_COLOUR, align="left", dy=-7, x=4).encode(
+                y="limit:Q", text="text:N"
+            ),
         ]
     return alt.layer(*layers).properties(width=theme.WIDTH - 180, height=220)
 
@@ -60,7 +62,9 @@ def slots(sweep: SlotSweep) -> alt.HConcatChart:
 
     rows: list[dict[str, Any]] = [
         {"max_loras": n, "ttft": ttft * 1e3, "tpot": tpot * 1e3, "kv": kv / 1e3, "chosen": n == sweep.chosen}
-        for n, ttft, tpot, kv in zip(sweep.max_loras, sweep.ttft_p99_s, sweep.tpot_mean_s, sweep.kv_tokens, strict=True)
+        for n, ttft, tpot, kv in zip(
+            sweep.max_loras, sweep.ttft_p99_s, sweep.tpot_mean_s, sweep.kv_tokens, strict=True
+        )
     ]
 
     linear = (alt.Scale(zero=False, padding=10), alt.Axis(format=",.6~g", tickCount=5))
@@ -84,7 +88,9 @@ def slots(sweep: SlotSweep) -> alt.HConcatChart:
     return alt.hconcat(*panels, data=theme.values(rows), spacing=28)
 
 
-def distribution(results: Sequence[tuple[str, SimResult]], metric: Literal["ttft", "tpot", "e2e"]) -> alt.Chart:
+def distribution(
+    results: Sequence[tuple[str, SimResult]], metric: Literal["ttft", "tpot", "e2e"]
+) -> alt.Chart:
     """Share of requests that are at least as fast, for one or several simulations."""
     import altair as alt
 
@@ -119,7 +125,9 @@ def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot"
     for name, option in options:
         if option.outcome is not None:
             p = getattr(option.outcome, metric)
-            rows.append({"who": name, "low": p.p50_s * 1e3, "high": p.p99_s * 1e3, "origin": option.origin.value})
+            rows.append(
+                {"who": name, "low": p.p50_s * 1e3, "high": p.p99_s * 1e3, "origin": option.origin.value}
+            )
             marks += [
                 {"who": name, "ms": value * 1e3, "mark": mark}
                 for mark, value in (("p50", p.p50_s), ("p90", p.p90_s), ("p95", p.p95_s), ("p99", p.p99_s))
@@ -133,13 +141,15 @@ def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot"
             y=alt.Y("who:N", title=None, sort=order),
             x=alt.X("low:Q", title=f"{metric.upper()} (ms)", scale=scale, axis=axis),
             x2="high:Q",
-            strokeDash=origin_dash("origin:N", "figures are"),
+            strokeDash=origin_dash("origin:N", "figures are").legend(None),
         )
     )
     shape = alt.Shape(
         "mark:N",
         title="percentile",
-        scale=alt.Scale(domain=["p50", "p90", "p95", "p99"], range=["circle", "square", "diamond", "triangle-right"]),
+        scale=alt.Scale(
+            domain=["p50", "p90", "p95", "p99"], range=["circle", "square", "diamond", "triangle-right"]
+        ),
         legend=alt.Legend(orient="bottom"),
     )
     dots = (

@@ -19,7 +19,9 @@ _KINDS = {"base": theme.GREY, "slower": theme.RED, "faster": theme.GREEN, "this 
 def waterfall_rows(why: Explanation, metric: Literal["ttft", "tpot"]) -> list[dict[str, Any]]:
     """From the base's mean to the deployment's: one bar a cause, each starting where the last one ended, in ms."""
     first, last = getattr(why.base, metric).mean_s, getattr(why.deployment, metric).mean_s
-    rows = [{"step": "base model", "from": 0.0, "to": first * 1e3, "kind": "base", "text": units.duration(first)}]
+    rows = [
+        {"step": "base model", "from": 0.0, "to": first * 1e3, "kind": "base", "text": units.duration(first)}
+    ]
     at = first
     for delta in why.deltas:
         part = getattr(delta, f"{metric}_mean_s")
@@ -33,7 +35,13 @@ def waterfall_rows(why: Explanation, metric: Literal["ttft", "tpot"]) -> list[di
             }
         )
         at += part
-    end = {"step": "this deployment", "from": 0.0, "to": last * 1e3, "kind": "this deployment", "text": units.duration(last)}
+    end = {
+        "step": "this deployment",
+        "from": 0.0,
+        "to": last * 1e3,
+        "kind": "this deployment",
+        "text": units.duration(last),
+    }
     return [*rows, end]
 
 
@@ -45,11 +53,15 @@ def waterfall(why: Explanation, metric: Literal["ttft", "tpot"]) -> alt.LayerCha
     for row in rows:
         row["end"] = max(row["from"], row["to"])
     room = max(row["end"] for row in rows) * 1.18 or 1.0
-    base = alt.Chart(theme.values(rows)).encode(y=alt.Y("step:N", title=None, sort=[row["step"] for row in rows]))
+    base = alt.Chart(theme.values(rows)).encode(
+        y=alt.Y("step:N", title=None, sort=[row["step"] for row in rows])
+    )
     bars = base.mark_bar(height={"band": 0.7}).encode(
         x=alt.X("from:Q", title=f"mean {metric.upper()} (ms)", scale=alt.Scale(domain=[0, room], nice=False)),
         x2="to:Q",
-        color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=[*_KINDS], range=[*_KINDS.values()]), legend=None),
+        color=alt.Color(
+            "kind:N", title=None, scale=alt.Scale(domain=[*_KINDS], range=[*_KINDS.values()]), legend=None
+        ),
     )
     labels = base.mark_text(align="left", dx=4).encode(x="end:Q", text="text:N")
     return alt.layer(bars, labels).properties(width=theme.WIDTH - 220, height=alt.Step(26))
@@ -67,7 +79,9 @@ def causes(base: Outcome | None, own: Outcome, part: Literal["ttft", "decode"]) 
                 rows.append({"who": name, "cause": cause_word(cause), "ms": seconds * 1e3, "order": order})
     present = {row["cause"] for row in rows}
     colours = {cause_word(c): colour for c, colour in theme.CAUSE_COLOURS.items() if cause_word(c) in present}
-    title = "mean time to the first token (ms)" if part == "ttft" else "mean time from first to last token (ms)"
+    title = (
+        "mean time to the first token (ms)" if part == "ttft" else "mean time from first to last token (ms)"
+    )
     return (
         alt.Chart(theme.values(rows))
         .mark_bar(height={"band": 0.75})
@@ -92,7 +106,11 @@ def memory(plan: MemoryPlan) -> alt.Chart:
     import altair as alt
 
     colours = (theme.BLUE, theme.GREY, theme.PURPLE, theme.GREEN, theme.CYAN, "#dddddd")
-    parts = [(name, size, colour) for (name, size), colour in zip(memory_parts(plan), colours, strict=True) if size > 0]
+    parts = [
+        (name, size, colour)
+        for (name, size), colour in zip(memory_parts(plan), colours, strict=True)
+        if size > 0
+    ]
     rows = [
         {"part": f"{name} {units.gib(size)} GiB", "gib": size / 2**30, "order": order, "row": "device"}
         for order, (name, size, _) in enumerate(parts)
@@ -101,7 +119,12 @@ def memory(plan: MemoryPlan) -> alt.Chart:
         alt.Chart(theme.values(rows))
         .mark_bar(height=34)
         .encode(
-            x=alt.X("gib:Q", title="device memory (GiB)", stack="zero", scale=alt.Scale(domain=[0, plan.device_bytes / 2**30])),
+            x=alt.X(
+                "gib:Q",
+                title="device memory (GiB)",
+                stack="zero",
+                scale=alt.Scale(domain=[0, plan.device_bytes / 2**30]),
+            ),
             y=alt.Y("row:N", title=None, axis=None),
             color=alt.Color(
                 "part:N",
@@ -132,11 +155,17 @@ def terms(origins: tuple[TermOrigin, ...]) -> alt.LayerChart:
     ]
     used = [origin for origin in Origin if any(t.origin == origin for t in ordered)]
     scale = alt.Scale(domain=[o.value for o in used], range=[theme.ORIGIN_COLOURS[o] for o in used])
-    base = alt.Chart(theme.values(rows)).encode(y=alt.Y("term:N", title=None, sort=[row["term"] for row in rows]))
+    base = alt.Chart(theme.values(rows)).encode(
+        y=alt.Y("term:N", title=None, sort=[row["term"] for row in rows])
+    )
     bars = base.mark_bar(height={"band": 0.65}, fillOpacity=0.75).encode(
         x=alt.X("share:Q", title="share of the busy time (%)"),
         color=alt.Color("origin:N", title="figure is", scale=scale),
     )
-    lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", color=alt.Color("origin:N", scale=scale))
+    lines = base.mark_rule(strokeWidth=2).encode(
+        x="low:Q", x2="high:Q", color=alt.Color("origin:N", scale=scale)
+    )
     ends = base.mark_tick(thickness=2, size=9).encode(x="low:Q", color=alt.Color("origin:N", scale=scale))
-    return alt.layer(bars, lines, ends, ends.encode(x="high:Q")).properties(width=theme.WIDTH - 130, height=alt.Step(24))
+    return alt.layer(bars, lines, ends, ends.encode(x="high:Q")).properties(
+        width=theme.WIDTH - 130, height=alt.Step(24)
+    )

@@ -21,7 +21,9 @@ def check_ending(path: Path) -> None:
         InputError: neither .html nor .md.
     """
     if path.suffix.lower() not in ENDINGS:
-        raise InputError(f"{path}: ends in {path.suffix!r}; allowed: .html or .md. The ending decides the format.")
+        raise InputError(
+            f"{path}: ends in {path.suffix!r}; allowed: .html or .md. The ending decides the format."
+        )
 
 
 def write_report(rec: Recommendation, path: Path, *, scenario_yaml: str = "") -> list[Path]:

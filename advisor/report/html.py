@@ -64,13 +64,21 @@ def _tiles(rec: Recommendation) -> str:
     if best.usd_per_hour is not None:
         mtok = "" if best.usd_per_mtok is None else f"${units.usd(best.usd_per_mtok)} per million tokens"
         tiles.append(_tile("cost", f"${units.usd(best.usd_per_hour)}/h", mtok))
-    tiles.append(_tile("devices", ranking.hardware(best), f"{best.replicas:,} replicas, {best.engine} {best.engine_version}"))
+    tiles.append(
+        _tile(
+            "devices",
+            ranking.hardware(best),
+            f"{best.replicas:,} replicas, {best.engine} {best.engine_version}",
+        )
+    )
     for check in best.checks:
         kind = "good" if check.holds else "bad"
         asked = f"{'holds' if check.holds else 'broken'}: asked {ranking.limit_value(check, check.limit)}"
         tiles.append(_tile(ranking.limit_name(check), ranking.limit_value(check, check.value), asked, kind))
     if best.outcome is not None:
-        tiles.append(_tile("goodput", f"{units.share(best.outcome.goodput_share)} %", "requests within every limit"))
+        tiles.append(
+            _tile("goodput", f"{units.share(best.outcome.goodput_share)} %", "requests within every limit")
+        )
     if best.headroom is not None:
         tiles.append(_tile("headroom", units.times(best.headroom), "the asked load before a limit breaks"))
     tiles.append(_tile("figures are", best.origin.value, "least certain of the terms that matter"))
@@ -87,7 +95,9 @@ def _tile(name: str, value: str, note: str, kind: str = "") -> str:
 def _section(section: Section, rec: Recommendation) -> str:
     if section.key == "answer":
         lead = "".join(f'<p class="lead">{escape(words)}</p>' for words in section.words)
-        rest = _bullets(section) + "".join(map(_table, section.tables if not ranking.recommended(rec) else ()))
+        rest = _bullets(section) + "".join(
+            map(_table, section.tables if not ranking.recommended(rec) else ())
+        )
         return f'<section id="answer">{_tiles(rec)}{lead}{rest}</section>'
     inner = "".join(f"<p>{escape(words)}</p>" for words in section.words) + _bullets(section)
     tables, figures = "".join(map(_table, section.tables)), _figures(section.figures)

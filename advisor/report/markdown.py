@@ -37,7 +37,11 @@ def _section(section: Section, pictures: str) -> list[str]:
     for content in section.tables:
         parts += [content.markdown(), f"*{escape(content.caption)}*"]
         reasons = [(row, note) for row, note in zip(content.written(), content.notes, strict=False) if note]
-        parts += ["\n".join(f"- {escape(' on '.join(row[:2]))}: {escape(note)}" for row, note in reasons)] if reasons else []
+        parts += (
+            ["\n".join(f"- {escape(' on '.join(row[:2]))}: {escape(note)}" for row, note in reasons)]
+            if reasons
+            else []
+        )
     return parts
 
 

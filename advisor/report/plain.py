@@ -9,7 +9,7 @@ from advisor.report.sections import Section, sections
 from advisor.profile import Profile
 from advisor.tables import known, ranking, reasons, units
 from advisor.tables.table import Table
-from advisor.text import Style, heading, paragraph, table
+from advisor.text import Style, bullet, heading, paragraph, table
 
 _LATER: Final = ("why", "knee", "slots", "run", "turns", "terms", "next")
 
@@ -29,7 +29,14 @@ def answer(rec: Recommendation, style: Style, top: int = 10) -> str:
     parts += _refused(rec, style, top)
     parts.append(_section(said["answer"], style))
     parts += [_section(said[key], style) for key in _LATER if key in said]
-    parts.append(style.dim(paragraph(f"{rec.candidates:,} configurations considered, {rec.simulations:,} simulations, seed {rec.seed}, {rec.producer}.", style)))
+    parts.append(
+        style.dim(
+            paragraph(
+                f"{rec.candidates:,} configurations considered, {rec.simulations:,} simulations, seed {rec.seed}, {rec.producer}.",
+                style,
+            )
+        )
+    )
     return "\n\n".join(parts)
 
 
@@ -62,7 +69,7 @@ _REFUSED: Final = 6
 def _section(section: Section, style: Style) -> str:
     lines = [heading(section.title, style)]
     lines += [paragraph(words, style) for words in section.words]
-    lines += [paragraph(f"- {bullet}", style) for bullet in section.bullets]
+    lines += [bullet(item, style) for item in section.bullets]
     said = "\n".join(lines)
     gap = "\n\n" if section.words or section.bullets else "\n"
     return gap.join((said, "\n\n".join(table(content, style) for content in section.tables))).rstrip()
@@ -98,8 +105,15 @@ def explanation(why: Explanation, style: Style) -> str:
         f"Idle base replica: {units.duration(why.unloaded_ttft_s)} to the first token; the load adds "
         f"{units.duration(why.queueing_ttft_s)} to the base's mean."
     )
-    parts = [heading(f"Why {why.option} differs from its base", style), table(reasons.differences(why), style)]
-    parts += [paragraph(why.text, style), paragraph(queue, style), table(reasons.causes(why.base, why.deployment), style)]
+    parts = [
+        heading(f"Why {why.option} differs from its base", style),
+        table(reasons.differences(why), style),
+    ]
+    parts += [
+        paragraph(why.text, style),
+        paragraph(queue, style),
+        table(reasons.causes(why.base, why.deployment), style),
+    ]
     return "\n\n".join(parts)
 
 
@@ -115,5 +129,5 @@ def profile(one: Profile, style: Style) -> str:
             f"{r.p90_absolute_relative:.1%} ({r.source})."
         )
         parts.append(paragraph(checked, style))
-    parts += [paragraph(f"- {note}", style) for note in one.notes]
+    parts += [bullet(note, style) for note in one.notes]
     return "\n".join(parts)

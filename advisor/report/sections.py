@@ -88,12 +88,22 @@ def _ranking(rec: Recommendation) -> Section | None:
     from advisor.plots import cost, load
 
     table = ranking.ranking(rec)
-    figures = [
-        Figure("prices", "What each costs. The outline says how sure its latency is.", lambda: cost.prices(rec)),
-        Figure(
-            "spread", "Time to first token, p50 to p99.", lambda: load.ranges(_named(rec), "ttft")
-        ),
-    ] if table.rows else []
+    figures = (
+        [
+            Figure(
+                "prices",
+                "What each costs. The outline says how sure its latency is.",
+                lambda: cost.prices(rec),
+            ),
+            Figure(
+                "spread",
+                "Time to first token, p50 to p99; the line's style is the origin of the figures, as beside.",
+                lambda: load.ranges(_named(rec), "ttft"),
+            ),
+        ]
+        if table.rows
+        else []
+    )
     figures += [
         Figure(
             f"cost-{metric}",
@@ -108,7 +118,9 @@ def _ranking(rec: Recommendation) -> Section | None:
         return None
     words = () if table.rows else ("No option meets the objective; the charts show how near they come.",)
     tables = (table,) if table.rows else ()
-    return Section("ranking", "The ways to serve, ranked", words, (), tuple(figures), tables, tables_first=True)
+    return Section(
+        "ranking", "The ways to serve, ranked", words, (), tuple(figures), tables, tables_first=True
+    )
 
 
 def _named(rec: Recommendation) -> list[tuple[str, Option]]:
@@ -123,7 +135,9 @@ def _refused(rec: Recommendation) -> Section | None:
     table = ranking.refused(rec)
     if not table.rows:
         return None
-    return Section("refused", "What does not serve you, and why", tables=(table,), detail=bool(rec.recommended))
+    return Section(
+        "refused", "What does not serve you, and why", tables=(table,), detail=bool(rec.recommended)
+    )
 
 
 def _why(rec: Recommendation) -> Section | None:
@@ -198,7 +212,11 @@ def _slots(rec: Recommendation) -> Section | None:
         "Too few slots make requests wait for their adapter; too many take KV memory and kernel time. "
         f"Chosen here: {sweep.chosen}.",
     )
-    figure = Figure("slots", "One replica at its share of the load; the ring is the chosen value.", lambda: load.slots(sweep))
+    figure = Figure(
+        "slots",
+        "One replica at its share of the load; the ring is the chosen value.",
+        lambda: load.slots(sweep),
+    )
     return Section("slots", "How many adapter slots", words, (), (figure,), (reasons.slots(sweep),))
 
 
@@ -240,13 +258,19 @@ def _terms(rec: Recommendation) -> Section | None:
         "measurements. Extrapolated: measured elsewhere and carried over. Estimated: computed by a stated rule. "
         "Datasheet: vendor peaks times a typical efficiency.",
     )
-    figure = Figure("terms", "Which terms the busy time rests on. The line is where the truth lies with about 90 %.", lambda: why.terms(rec.terms))
+    figure = Figure(
+        "terms",
+        "Which terms the busy time rests on. The line is where the truth lies with about 90 %.",
+        lambda: why.terms(rec.terms),
+    )
     return Section("terms", "Measured or estimated", words, (), (figure,), (reasons.terms(rec.terms),))
 
 
 def _workload(rec: Recommendation) -> Section:
     words = (f"Objective: {rec.objective}.",)
-    return Section("workload", "What was asked", words, rec.workload.notes, (), (ranking.workload(rec.workload),))
+    return Section(
+        "workload", "What was asked", words, rec.workload.notes, (), (ranking.workload(rec.workload),)
+    )
 
 
 def _limits() -> Section:

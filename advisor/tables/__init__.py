@@ -1,7 +1,7 @@
 """The answer as tables: one source for terminal, Markdown, HTML, CSV and web, so that all faces show the same figures.
 
-    units.py     one number, written for people
-    table.py     a table: typed columns, rows of raw values; as CSV and Markdown
-    ranking.py   options beside each other: ranked, refused, checked against the objective
-    reasons.py   why: differences to the base, causes, knee, slots, memory, origins, what would turn the advice
+units.py     one number, written for people
+table.py     a table: typed columns, rows of raw values; as CSV and Markdown
+ranking.py   options beside each other: ranked, refused, checked against the objective
+reasons.py   why: differences to the base, causes, knee, slots, memory, origins, what would turn the advice
 """

@@ -20,7 +20,9 @@ def models(found: Sequence[ModelShape]) -> Table:
         Column("model"), Column("parameters", "number", unit="1e9"), Column("layers", "count", weight=2),
         Column("weights", "gib"), Column("KV a token", "count", unit="bytes"), _SOURCE,
     )  # fmt: skip
-    rows = tuple((m.name, m.parameters / 1e9, m.layers, m.weights_bytes, m.kv_bytes_per_token, m.source) for m in found)
+    rows = tuple(
+        (m.name, m.parameters / 1e9, m.layers, m.weights_bytes, m.kv_bytes_per_token, m.source) for m in found
+    )
     return Table("models", "Known models.", columns, rows)
 
 
@@ -47,7 +49,9 @@ def prices(found: Sequence[DevicePrice]) -> Table:
         Column("device"), Column("provider"), Column("tier"), Column("$/h", "usd"), Column("date"),
         Column("from", "count", unit="devices", weight=2), _SOURCE,
     )  # fmt: skip
-    rows = tuple((p.device, p.provider, p.tier, p.usd_per_hour, p.date, p.min_devices, p.source) for p in found)
+    rows = tuple(
+        (p.device, p.provider, p.tier, p.usd_per_hour, p.date, p.min_devices, p.source) for p in found
+    )
     return Table("prices", "Dated list prices of one device for an hour.", columns, rows)
 
 
@@ -80,7 +84,14 @@ def profiles(found: Sequence[Profile]) -> Table:
         Column("models", weight=1, cut=True),
     )  # fmt: skip
     rows = tuple(
-        (p.name, p.device.name, f"{p.engine} {p.engine_version}", p.method, p.created.date().isoformat(), models_of(p))
+        (
+            p.name,
+            p.device.name,
+            f"{p.engine} {p.engine_version}",
+            p.method,
+            p.created.date().isoformat(),
+            models_of(p),
+        )
         for p in found
     )
     return Table("profiles", "Device profiles: the step times that the advice rests on.", columns, rows)
@@ -110,4 +121,9 @@ def profile_terms(profile: Profile) -> Table:
         Column("model"), Column("term"), Column("figure is"), Column("from", "number", "interval", unit="×", weight=3),
         Column("to", "number", "interval", unit="×", weight=2), _SOURCE,
     )  # fmt: skip
-    return Table("terms", "Terms of the step time; interval: a factor that holds the truth with about 90 %.", columns, tuple(rows))
+    return Table(
+        "terms",
+        "Terms of the step time; interval: a factor that holds the truth with about 90 %.",
+        columns,
+        tuple(rows),
+    )

@@ -53,7 +53,11 @@ def headline(rec: Recommendation) -> str:
     best = recommended(rec)
     if best is None:
         return "Nothing meets the objective"
-    way = {"base": "the base model", "multi-lora": "from one multi-LoRA pool", "merged": "one merged deployment each"}[best.way]
+    way = {
+        "base": "the base model",
+        "multi-lora": "from one multi-LoRA pool",
+        "merged": "one merged deployment each",
+    }[best.way]
     draft = "" if best.speculation is None else " with speculative decoding"
     price = f" at ${units.usd(best.usd_per_hour)}/h" if best.usd_per_hour is not None else ""
     return f"Serve {way}{draft} on {hardware(best)}{price}"
@@ -137,7 +141,8 @@ def refused(rec: Recommendation) -> Table:
             Column("bound by"),
         ),
         tuple(
-            (serving(o), hardware(o), o.usd_per_hour, *_p99(o.outcome), o.bound or units.DASH) for o in options
+            (serving(o), hardware(o), o.usd_per_hour, *_p99(o.outcome), o.bound or units.DASH)
+            for o in options
         ),
         tuple("reference" if o.is_reference else "" for o in options),
         tuple(o.reason for o in options),
@@ -179,8 +184,14 @@ def workload(facts: WorkloadFacts) -> Table:
     rows = (
         ("requests simulated", units.count(facts.requests)),
         ("load", f"{units.significant(facts.rate_rps)} requests/s"),
-        ("prompt", f"{units.count(facts.prompt_tokens_mean)} tokens on average, p99 {units.count(facts.prompt_tokens_p99)}"),
-        ("answer", f"{units.count(facts.output_tokens_mean)} tokens on average, p99 {units.count(facts.output_tokens_p99)}"),
+        (
+            "prompt",
+            f"{units.count(facts.prompt_tokens_mean)} tokens on average, p99 {units.count(facts.prompt_tokens_p99)}",
+        ),
+        (
+            "answer",
+            f"{units.count(facts.output_tokens_mean)} tokens on average, p99 {units.count(facts.output_tokens_p99)}",
+        ),
         ("adapters", f"{facts.adapters_deployed:,} deployed, {facts.adapters_active:,} asked for"),
         ("hottest adapter", f"{units.share(facts.top_adapter_share)} % of the requests"),
     )
@@ -214,13 +225,28 @@ def settings(option: Option) -> Table:
             rows += [("max_lora_rank", str(limits.max_lora_rank))]
         rows += [("max_num_seqs", str(limits.max_num_seqs))]
         rows += [("max_num_batched_tokens", str(limits.max_num_batched_tokens))]
-    rows += [("gpu_memory_utilization", f"{option.memory_share:g}"), ("tensor_parallel_size", str(option.tensor_parallel))]
+    rows += [
+        ("gpu_memory_utilization", f"{option.memory_share:g}"),
+        ("tensor_parallel_size", str(option.tensor_parallel)),
+    ]
     if option.speculation is not None:
         spec = option.speculation
-        rows += [("speculation", f"{_DRAFTS[spec.method]}, {spec.draft_length} tokens, {spec.model or 'no model'}")]
-        rows += [("tokens a verify step", f"{spec.adapter_tokens_per_step:.2f} ({spec.origin.value}; base {spec.base_tokens_per_step:.2f})")]
+        rows += [
+            ("speculation", f"{_DRAFTS[spec.method]}, {spec.draft_length} tokens, {spec.model or 'no model'}")
+        ]
+        rows += [
+            (
+                "tokens a verify step",
+                f"{spec.adapter_tokens_per_step:.2f} ({spec.origin.value}; base {spec.base_tokens_per_step:.2f})",
+            )
+        ]
     rows += [("router", option.router), ("replicas", f"{option.replicas} ({option.devices} devices)")]
-    return Table("settings", "The engine's settings by vLLM's names, and how many of it.", (Column("setting"), Column("value")), tuple(rows))
+    return Table(
+        "settings",
+        "The engine's settings by vLLM's names, and how many of it.",
+        (Column("setting"), Column("value")),
+        tuple(rows),
+    )
 
 
 def outcome(out: Outcome) -> Table:

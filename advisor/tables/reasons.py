@@ -157,7 +157,8 @@ def memory(plan: MemoryPlan) -> Table:
 def turns(rec: Recommendation, changes: tuple[Turn, ...]) -> Table:
     """What the advice would be if an input changed."""
     rows = tuple(
-        (t.what, t.value, "turns" if t.turns else "stands", named(rec, t.recommended), t.usd_per_hour) for t in changes
+        (t.what, t.value, "turns" if t.turns else "stands", named(rec, t.recommended), t.usd_per_hour)
+        for t in changes
     )
     return Table(
         "turns",
@@ -183,5 +184,7 @@ def terms(origins: tuple[TermOrigin, ...]) -> Table:
             Column("to", "number", "interval", unit="×"),
             Column("source", weight=1, cut=True),
         ),
-        tuple((cause_word(t.term), t.share_of_busy_time, t.origin.value, *t.interval, t.source) for t in ordered),
+        tuple(
+            (cause_word(t.term), t.share_of_busy_time, t.origin.value, *t.interval, t.source) for t in ordered
+        ),
     )

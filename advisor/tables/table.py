@@ -102,7 +102,9 @@ class Table:
 
     def written(self) -> list[list[str]]:
         """All cells, written for people."""
-        return [[column.write(cell) for column, cell in zip(self.columns, row, strict=True)] for row in self.rows]
+        return [
+            [column.write(cell) for column, cell in zip(self.columns, row, strict=True)] for row in self.rows
+        ]
 
     def columns_of(self, keep: Sequence[int]) -> Table:
         """The same table with these columns alone."""
@@ -113,7 +115,9 @@ class Table:
 
     def head(self, rows: int) -> Table:
         """The first rows."""
-        return Table(self.name, self.caption, self.columns, self.rows[:rows], self.marks[:rows], self.notes[:rows])
+        return Table(
+            self.name, self.caption, self.columns, self.rows[:rows], self.marks[:rows], self.notes[:rows]
+        )
 
     def csv(self) -> str:
         """The table as CSV: unrounded, in the heading's unit."""

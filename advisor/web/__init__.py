@@ -1,12 +1,12 @@
 """The web app: inputs, one call of the API, and what came back. No logic of its own.
 
-    question.py    a scenario from the browser: read, checked, kept inside the operator's folder
-    address.py     a scenario in the page's address, so that it can be sent to a colleague
-    answers.py     answers by scenario, computed once, a bounded number of them
-    show.py        sections of the report as page elements
-    advise.py      the page that asks and answers
-    known.py       the page with profiles and prices
-    script.py      what `streamlit run` starts
+question.py    a scenario from the browser: read, checked, kept inside the operator's folder
+address.py     a scenario in the page's address, so that it can be sent to a colleague
+answers.py     answers by scenario, computed once, a bounded number of them
+show.py        sections of the report as page elements
+advise.py      the page that asks and answers
+known.py       the page with profiles and prices
+script.py      what `streamlit run` starts
 """
 
 from __future__ import annotations

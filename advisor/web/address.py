@@ -32,7 +32,9 @@ def unpacked(code: str) -> str:
     except (binascii.Error, zlib.error, ValueError):
         raise InputError(_UNREADABLE) from None
     if inflater.unconsumed_tail:
-        raise InputError(f"the address: holds a scenario of more than {MAX_TEXT_BYTES:,} bytes. Ask for the file instead.")
+        raise InputError(
+            f"the address: holds a scenario of more than {MAX_TEXT_BYTES:,} bytes. Ask for the file instead."
+        )
     if not inflater.eof:
         raise InputError(_UNREADABLE)
     return text

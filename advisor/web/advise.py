@@ -86,4 +86,6 @@ def _downloads(question: Question, rec: Recommendation) -> None:
         ("Scenario (YAML)", "scenario.yaml", "application/yaml", lambda: yaml),
     )
     for place, (label, name, mime, content) in zip(st.columns(len(files)), files, strict=True):
-        place.download_button(label, content, name, mime, key=f"{name}-{key}", on_click="ignore", width="stretch")
+        place.download_button(
+            label, content, name, mime, key=f"{name}-{key}", on_click="ignore", width="stretch"
+        )

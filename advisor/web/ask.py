@@ -19,6 +19,7 @@ def form() -> str:
     left, right = st.columns(2)
     left.selectbox("Start from an example", list(examples), key="example", on_change=_load)
     right.file_uploader("or upload a scenario", type=["yaml", "yml"], key="upload", on_change=_upload)
+    st.caption(f"In the editor: {show.plain(st.session_state['origin'])}")
     with st.expander("The scenario: edit it here"):
         text: str = st.text_area("YAML", key="text", height=460, label_visibility="collapsed")
     return text
@@ -58,15 +59,19 @@ def _from_address(examples: dict[str, Path]) -> None:
     if "s" in query:
         try:
             st.session_state["text"] = address.unpacked(query["s"])
+            st.session_state["origin"] = "the scenario in the address"
         except InputError as error:
             st.error(show.plain(str(error)))
 
 
 def _load() -> None:
-    st.session_state["text"] = _examples()[st.session_state["example"]].read_text(encoding="utf-8")
+    name = st.session_state["example"]
+    st.session_state["text"] = _examples()[name].read_text(encoding="utf-8")
+    st.session_state["origin"] = f"the example {name}"
 
 
 def _upload() -> None:
     given = st.session_state["upload"]
     if given is not None:
         st.session_state["text"] = given.getvalue().decode("utf-8-sig", "replace")
+        st.session_state["origin"] = given.name

@@ -16,6 +16,8 @@ def page() -> None:
     """Profiles and prices as tables."""
     st.title("What is known")
     st.subheader("Device profiles")
-    show.table(known.profiles([load_profile(path) for path in sorted((data_dir() / "profiles").glob("*.json"))]))
+    show.table(
+        known.profiles([load_profile(path) for path in sorted((data_dir() / "profiles").glob("*.json"))])
+    )
     st.subheader("Prices")
     show.table(known.prices([price for device in devices() for price in device_prices(device)]))

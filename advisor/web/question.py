@@ -44,7 +44,11 @@ def read_question(text: str, opened: Path | None) -> Question:
     """
     scenario = scenario_from_text(text, SOURCE)
     folder = opened if opened is not None else _nothing_here()
-    problems = [p for p in (_outside(field, path, folder, opened) for field, path in _paths(scenario)) if p is not None]
+    problems = [
+        p
+        for p in (_outside(field, path, folder, opened) for field, path in _paths(scenario))
+        if p is not None
+    ]
     if problems:
         raise InputError(problems)
     return Question(scenario, folder)

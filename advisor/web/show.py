@@ -54,7 +54,9 @@ def section(one: Section) -> None:
     if one.tables_first:
         _tables(one)
     for pair in (one.figures[i : i + 2] for i in range(0, len(one.figures), 2)):
-        for place, figure in zip(st.columns(len(pair)) if len(pair) > 1 else [st.container()], pair, strict=True):
+        for place, figure in zip(
+            st.columns(len(pair)) if len(pair) > 1 else [st.container()], pair, strict=True
+        ):
             with place:
                 _figure(figure)
     if not one.tables_first:
@@ -78,12 +80,17 @@ def table(content: Table) -> None:
     import pandas as pd
 
     heads = [column.heading for column in content.columns]
-    rows = [[_rounded(c.number(cell)) for c, cell in zip(content.columns, row, strict=True)] for row in content.rows]
+    rows = [
+        [_rounded(c.number(cell)) for c, cell in zip(content.columns, row, strict=True)]
+        for row in content.rows
+    ]
     marked = "recommended" in content.marks
     if marked:
         heads = ["", *heads]
         rows = [["→" if content.mark(i) == "recommended" else "", *row] for i, row in enumerate(rows)]
-    st.dataframe(pd.DataFrame(rows, columns=heads), hide_index=True, width="content", key=f"table-{content.name}")
+    st.dataframe(
+        pd.DataFrame(rows, columns=heads), hide_index=True, width="content", key=f"table-{content.name}"
+    )
     st.caption(plain(content.caption))
     notes = [(row, note) for row, note in zip(content.written(), content.notes, strict=False) if note]
     if notes:

@@ -45,7 +45,9 @@ def percentiles(mean_s: float, spread: float = 1.0) -> Percentiles:
     )
 
 
-def outcome(ttft_s: float, tpot_s: float, *, lora: bool = True, goodput: float = 0.997, tau: float | None = None) -> Outcome:
+def outcome(
+    ttft_s: float, tpot_s: float, *, lora: bool = True, goodput: float = 0.997, tau: float | None = None
+) -> Outcome:
     """What a deployment with these means did."""
 
     def causes(total_s: float, shape: dict[str, float]) -> dict[str, float]:
@@ -100,7 +102,9 @@ def option(
 ) -> Option:  # fmt: skip
     """One option; `bound` makes it infeasible."""
     lora = way == "multi-lora"
-    good = outcome(ttft_s, tpot_s, lora=lora, goodput=0.997 if not bound else 0.41, tau=2.6 if draft else None)
+    good = outcome(
+        ttft_s, tpot_s, lora=lora, goodput=0.997 if not bound else 0.41, tau=2.6 if draft else None
+    )
     simulated = bound in ("", "slo")
     limit = (("ttft", 0.2, good.ttft.p99_s), ("tpot", 0.05, good.tpot.p99_s))
     served = ("base",) if way == "base" else tuple(f"tenant-{i:02d}" for i in range(40))
@@ -114,12 +118,22 @@ def option(
         engine_version="0.14.0",
         tensor_parallel=1,
         speculation=SpecChoice(
-            method="eagle3", model="EAGLE3-Llama-3.1-8B", draft_length=3, base_tokens_per_step=2.9,
-            adapter_tokens_per_step=2.6, origin=Origin.ESTIMATED, note="acceptance of a domain fine-tune is assumed",
-        ) if draft else None,  # fmt: skip
+            method="eagle3",
+            model="EAGLE3-Llama-3.1-8B",
+            draft_length=3,
+            base_tokens_per_step=2.9,
+            adapter_tokens_per_step=2.6,
+            origin=Origin.ESTIMATED,
+            note="acceptance of a domain fine-tune is assumed",
+        )
+        if draft
+        else None,  # fmt: skip
         limits=EngineLimits(
-            max_num_seqs=256, max_num_batched_tokens=8192, max_loras=16 if lora else 0,
-            max_cpu_loras=40 if lora else 0, max_lora_rank=16 if lora else 0,
+            max_num_seqs=256,
+            max_num_batched_tokens=8192,
+            max_loras=16 if lora else 0,
+            max_cpu_loras=40 if lora else 0,
+            max_lora_rank=16 if lora else 0,
         ),  # fmt: skip
         router="adapter-affinity" if lora else "least-outstanding",
         memory_share=0.92,
@@ -128,8 +142,12 @@ def option(
         bound=bound,
         pools=tuple(
             Pool(
-                name=f"pool-{i}", adapters=group, replicas=replicas, devices=replicas,
-                share_of_requests=1 / len(names), outcome=good if simulated else None,
+                name=f"pool-{i}",
+                adapters=group,
+                replicas=replicas,
+                devices=replicas,
+                share_of_requests=1 / len(names),
+                outcome=good if simulated else None,
             )
             for i, group in enumerate(names)
         ),  # fmt: skip
@@ -142,7 +160,9 @@ def option(
         usd_per_mtok_output=price * replicas * len(names) / (2511 * 3600 / 1e6) if simulated else None,
         outcome=good if simulated else None,
         checks=tuple(
-            SloCheck(metric=m, percentile=99.0, limit=lim, value=v, holds=v <= lim) for m, lim, v in limit if simulated
+            SloCheck(metric=m, percentile=99.0, limit=lim, value=v, holds=v <= lim)
+            for m, lim, v in limit
+            if simulated
         ),
         memory=memory(device_gib, 1.4 if lora else 0.0, 0.9 if draft else 0.0),
         headroom=headroom if not bound else None,

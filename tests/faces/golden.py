@@ -26,4 +26,6 @@ def keys_of(value: Any) -> Any:
 
 if __name__ == "__main__":
     shape = keys_of(json.loads(example().model_dump_json()))
-    Path(__file__).with_name("recommend_keys.json").write_text(json.dumps(shape, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_name("recommend_keys.json").write_text(
+        json.dumps(shape, indent=1) + "\n", encoding="utf-8"
+    )

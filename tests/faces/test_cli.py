@@ -68,7 +68,14 @@ class TestRecommend:
         code, out, err = cli("recommend", str(SHIPPED))
         assert code == 0
         assert err == ""
-        for words in ("2× L40S-48", "Serve all 40 adapters", "LoRA in decode", "max_loras", "What would turn", "estimated"):
+        for words in (
+            "2× L40S-48",
+            "Serve all 40 adapters",
+            "LoRA in decode",
+            "max_loras",
+            "What would turn",
+            "estimated",
+        ):
             assert words in out
 
     def test_json_is_one_object_that_reads_back(self, cli: Run, seen: dict[str, Any]) -> None:
@@ -83,7 +90,9 @@ class TestRecommend:
         _, out, _ = cli("recommend", str(SHIPPED), "--json")
         assert keys_of(json.loads(out)) == json.loads(GOLDEN.read_text())
 
-    def test_nothing_meets_the_objective_is_exit_code_3_with_the_answer(self, cli: Run, seen: dict[str, Any]) -> None:
+    def test_nothing_meets_the_objective_is_exit_code_3_with_the_answer(
+        self, cli: Run, seen: dict[str, Any]
+    ) -> None:
         seen["answer"] = unmet()
         code, out, _ = cli("recommend", str(SHIPPED))
         assert code == 3
@@ -103,7 +112,9 @@ class TestRecommend:
         assert "2× A100-80-SXM" in out
         assert "7 more: --top 0 shows all" in out
 
-    def test_reports_are_written_and_named_on_stderr(self, cli: Run, seen: dict[str, Any], tmp_path: Path) -> None:
+    def test_reports_are_written_and_named_on_stderr(
+        self, cli: Run, seen: dict[str, Any], tmp_path: Path
+    ) -> None:
         page, text = tmp_path / "a.html", tmp_path / "a.md"
         code, _, err = cli("recommend", str(SHIPPED), "--report", str(page), "--report", str(text))
         assert code == 0
@@ -111,7 +122,9 @@ class TestRecommend:
         assert text.read_text().startswith("# ")
         assert str(page) in err
 
-    def test_an_unknown_report_ending_is_refused_before_the_work(self, cli: Run, seen: dict[str, Any]) -> None:
+    def test_an_unknown_report_ending_is_refused_before_the_work(
+        self, cli: Run, seen: dict[str, Any]
+    ) -> None:
         code, out, err = cli("recommend", str(SHIPPED), "--report", "a.pdf")
         assert (code, out) == (2, "")
         assert "allowed: .html or .md" in err
@@ -139,7 +152,9 @@ class TestRecommend:
 
     def test_every_fault_of_a_scenario_is_one_line(self, cli: Run, tmp_path: Path) -> None:
         bad = tmp_path / "bad.yaml"
-        bad.write_text("schema_version: 1\nmodel: ''\nadapters: {count: -1, rank: 0}\nworkload: {kind: nonsense}\n")
+        bad.write_text(
+            "schema_version: 1\nmodel: ''\nadapters: {count: -1, rank: 0}\nworkload: {kind: nonsense}\n"
+        )
         code, out, err = cli("recommend", str(bad))
         assert (code, out) == (2, "")
         lines = err.strip().splitlines()
@@ -177,7 +192,9 @@ def unmet() -> Recommendation:
 class TestOthers:
     deployment = ("--way", "multi-lora", "--device", "L40S-48", "--replicas", "2", "--max-loras", "16")
 
-    def test_simulate_prints_latencies_and_writes_requests(self, cli: Run, seen: dict[str, Any], tmp_path: Path) -> None:
+    def test_simulate_prints_latencies_and_writes_requests(
+        self, cli: Run, seen: dict[str, Any], tmp_path: Path
+    ) -> None:
         import pyarrow.parquet as pq
 
         out_path = tmp_path / "out.parquet"
@@ -205,7 +222,9 @@ class TestOthers:
         _, out, _ = cli("explain", str(SHIPPED), *self.deployment, "--json")
         assert json.loads(out)["schema_version"] == 1
 
-    def test_demo_writes_its_folder_and_says_where_to_go(self, cli: Run, seen: dict[str, Any], tmp_path: Path) -> None:
+    def test_demo_writes_its_folder_and_says_where_to_go(
+        self, cli: Run, seen: dict[str, Any], tmp_path: Path
+    ) -> None:
         code, out, _ = cli("demo", "--out", str(tmp_path / "d"))
         assert code == 0
         assert {p.name for p in (tmp_path / "d").iterdir()} == {
@@ -247,7 +266,13 @@ class TestProcess:
 
     def start(self, *args: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
-        return subprocess.run([sys.executable, "-m", "advisor", *args], capture_output=True, env=environment, check=False, **options)
+        return subprocess.run(
+            [sys.executable, "-m", "advisor", *args],
+            capture_output=True,
+            env=environment,
+            check=False,
+            **options,
+        )
 
     def test_version(self) -> None:
         done = self.start("--version")

@@ -105,12 +105,16 @@ def test_the_pareto_front_holds_what_no_other_option_beats(rec: Recommendation) 
 def test_the_limit_is_drawn_where_the_objective_puts_it(rec: Recommendation) -> None:
     data = list(values(cost.cost_latency(rec, "ttft").to_dict(), "limit"))
     assert 200.0 in data
-    plain = rec.model_copy(update={"options": tuple(o.model_copy(update={"checks": ()}) for o in rec.options)})
+    plain = rec.model_copy(
+        update={"options": tuple(o.model_copy(update={"checks": ()}) for o in rec.options)}
+    )
     assert "limit" not in str(cost.cost_latency(plain, "ttft").to_dict())
 
 
 @pytest.mark.parametrize("metric", ["ttft", "tpot"])
-def test_the_steps_lead_from_the_base_to_the_deployment(rec: Recommendation, metric: Literal["ttft", "tpot"]) -> None:
+def test_the_steps_lead_from_the_base_to_the_deployment(
+    rec: Recommendation, metric: Literal["ttft", "tpot"]
+) -> None:
     assert rec.explanation
     rows = why.waterfall_rows(rec.explanation, metric)
     for one, after in zip(rows[:-2], rows[1:-1], strict=True):

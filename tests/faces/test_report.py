@@ -55,10 +55,20 @@ def page() -> str:
 
 
 def poisoned(rec: Recommendation) -> Recommendation:
-    evil = tuple(o.model_copy(update={"device": EVIL, "reason": EVIL, "warnings": (EVIL,)}) for o in rec.options)
+    evil = tuple(
+        o.model_copy(update={"device": EVIL, "reason": EVIL, "warnings": (EVIL,)}) for o in rec.options
+    )
     terms = tuple(t.model_copy(update={"term": EVIL, "source": EVIL}) for t in rec.terms)
     return rec.model_copy(
-        update={"scenario": EVIL, "model": EVIL, "summary": EVIL, "objective": EVIL, "options": evil, "terms": terms, "next_steps": (EVIL,)}
+        update={
+            "scenario": EVIL,
+            "model": EVIL,
+            "summary": EVIL,
+            "objective": EVIL,
+            "options": evil,
+            "terms": terms,
+            "next_steps": (EVIL,),
+        }
     )
 
 
@@ -66,13 +76,19 @@ def test_the_page_is_whole_and_has_every_section(page: str, rec: Recommendation)
     found = outline(page)
     names = {attrs.get("id") for tag, attrs in found.tags if tag == "section"}
     assert names == {section.key for section in sections(rec)} | {"scenario"}
-    assert sum(tag == "svg" for tag, _ in found.tags) == sum(len(section.figures) for section in sections(rec))
+    assert sum(tag == "svg" for tag, _ in found.tags) == sum(
+        len(section.figures) for section in sections(rec)
+    )
 
 
 def test_the_page_needs_nothing_else(page: str) -> None:
     found = outline(page)
-    assert not [tag for tag, _ in found.tags if tag in ("script", "link", "iframe", "object", "embed", "img", "base")]
-    addresses = [v for _, attrs in found.tags for k, v in attrs.items() if k in ("src", "href", "xlink:href", "srcset")]
+    assert not [
+        tag for tag, _ in found.tags if tag in ("script", "link", "iframe", "object", "embed", "img", "base")
+    ]
+    addresses = [
+        v for _, attrs in found.tags for k, v in attrs.items() if k in ("src", "href", "xlink:href", "srcset")
+    ]
     assert all(address is not None and address.startswith("#") for address in addresses)
     assert not re.search(r"url\((?!#)", page)
     assert "@import" not in page
@@ -83,7 +99,9 @@ def test_identifiers_are_unique_and_links_lead_somewhere(page: str) -> None:
     tags = outline(page).tags
     ids = [attrs["id"] for _, attrs in tags if "id" in attrs]
     assert len(ids) == len(set(ids))
-    used = set(re.findall(r"url\(#([^)]+)\)", page)) | {a["href"][1:] for t, a in tags if t == "a" and a.get("href")}  # type: ignore[index]
+    used = set(re.findall(r"url\(#([^)]+)\)", page)) | {
+        a["href"][1:] for t, a in tags if t == "a" and a.get("href")
+    }  # type: ignore[index]
     assert used <= set(ids)
 
 

@@ -13,7 +13,20 @@ from advisor.tables import ranking, reasons, units
 from advisor.tables.table import Column, Table, escape
 from advisor.text import Style, clean, columns_width, table
 
-ALL = ("ranking", "refused", "checks", "workload", "settings", "differences", "causes", "knee", "slots", "memory", "turns", "terms")
+ALL = (
+    "ranking",
+    "refused",
+    "checks",
+    "workload",
+    "settings",
+    "differences",
+    "causes",
+    "knee",
+    "slots",
+    "memory",
+    "turns",
+    "terms",
+)
 
 
 def every_table(rec: Recommendation) -> dict[str, Table]:
@@ -30,7 +43,17 @@ def every_table(rec: Recommendation) -> dict[str, Table]:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.0123456, "0.0123"), (1.234, "1.23"), (9.999, "10.0"), (999.6, "1,000"), (12345, "12,300"), (-0.5, "-0.500"), (math.inf, "–"), (math.nan, "–")],
+    [
+        (0, "0"),
+        (0.0123456, "0.0123"),
+        (1.234, "1.23"),
+        (9.999, "10.0"),
+        (999.6, "1,000"),
+        (12345, "12,300"),
+        (-0.5, "-0.500"),
+        (math.inf, "–"),
+        (math.nan, "–"),
+    ],
 )
 def test_three_significant_digits(value: float, text: str) -> None:
     assert units.significant(value) == text
@@ -42,13 +65,23 @@ def test_three_digits_are_never_off_by_more_than_half_a_percent(value: float) ->
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0, "0 ms"), (4.2e-5, "42.0 µs"), (0.0123, "12.3 ms"), (0.9999, "1.00 s"), (59.0, "59.0 s"), (1200, "20.0 min")]
+    ("seconds", "text"),
+    [
+        (0.0, "0 ms"),
+        (4.2e-5, "42.0 µs"),
+        (0.0123, "12.3 ms"),
+        (0.9999, "1.00 s"),
+        (59.0, "59.0 s"),
+        (1200, "20.0 min"),
+    ],
 )
 def test_a_time_takes_the_unit_that_reads_best(seconds: float, text: str) -> None:
     assert units.duration(seconds) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "100"), (0.9999, ">99.9"), (0.997, "99.7"), (0.0, "0.0"), (0.0001, "<0.1")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.0, "100"), (0.9999, ">99.9"), (0.997, "99.7"), (0.0, "0.0"), (0.0001, "<0.1")]
+)
 def test_a_share_is_not_rounded_into_a_lie(value: float, text: str) -> None:
     assert units.share(value) == text
 
@@ -82,7 +115,9 @@ def test_memory_parts_fill_the_device(rec: Recommendation) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("width", [60, 80, 100, 160, 300])
-def test_a_table_fits_the_terminal_or_has_nothing_left_to_drop(rec: Recommendation, name: str, width: int) -> None:
+def test_a_table_fits_the_terminal_or_has_nothing_left_to_drop(
+    rec: Recommendation, name: str, width: int
+) -> None:
     content = every_table(rec)[name]
     text = table(content, Style(width=width))
     needed = 2 + sum(
@@ -102,7 +137,10 @@ def test_what_is_left_out_is_named(rec: Recommendation) -> None:
 
 
 def test_nothing_is_said_by_colour_alone(rec: Recommendation) -> None:
-    plain, painted = table(ranking.ranking(rec), Style(200)), table(ranking.ranking(rec), Style(200, colour=True))
+    plain, painted = (
+        table(ranking.ranking(rec), Style(200)),
+        table(ranking.ranking(rec), Style(200, colour=True)),
+    )
     assert "\x1b[" not in plain
     assert "\x1b[1;32m" in painted
     assert "→ 1" in plain

@@ -71,7 +71,11 @@ def test_the_example_is_answered_with_ranking_and_reasons(fake_api: Api) -> None
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["cost, USD an hour"] == "2.18"
     assert metrics["TTFT p99"] == "185 ms"
-    ranking = next(frame.value for frame in app.dataframe if "way to serve" in frame.value.columns and "#" in frame.value.columns)
+    ranking = next(
+        frame.value
+        for frame in app.dataframe
+        if "way to serve" in frame.value.columns and "#" in frame.value.columns
+    )
     assert ranking.iloc[0]["TTFT p99 (ms)"] == pytest.approx(185, abs=0.5)
     assert list(ranking[""])[0] == "→"
     assert "Serve all 40 adapters unmerged" in said(app)
@@ -154,13 +158,17 @@ class TestPathsOfAScenarioFromTheBrowser:
     def test_names_of_the_catalog_are_fine_without_a_folder(self) -> None:
         assert read_question(MINIMAL, None).scenario.model == "Llama-3.1-8B"
 
-    @pytest.mark.parametrize("path", ["requests.csv", "/etc/passwd", "../../x.csv", "~/x.csv", "~nobody-here/x"])
+    @pytest.mark.parametrize(
+        "path", ["requests.csv", "/etc/passwd", "../../x.csv", "~/x.csv", "~nobody-here/x"]
+    )
     def test_no_trace_without_a_folder(self, path: str) -> None:
         sentence = self.refused(self.trace % path, None)
         assert "workload.path" in sentence
         assert "--workspace" in sentence
 
-    @pytest.mark.parametrize("model", ["/etc/config.json", "../secret", "config.json", "~/m", "..", "a/../../../b"])
+    @pytest.mark.parametrize(
+        "model", ["/etc/config.json", "../secret", "config.json", "~/m", "..", "a/../../../b"]
+    )
     def test_no_model_file_without_a_folder(self, model: str) -> None:
         assert "model is" in self.refused(MINIMAL.replace("Llama-3.1-8B", model), None)
 
