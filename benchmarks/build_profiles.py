@@ -48,6 +48,7 @@ from calibration.importers.tables import find_tables
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ROOT / "data" / "profiles"
 SYSTEMS = ("a100_sxm", "b200_sxm", "h100_sxm", "h200_sxm", "l40s", "rtx_pro_6000_server")
+CARRIED = Path(carried.__file__).with_name("carried.json")
 PRODUCER = f"lora-advisor {__version__}"
 
 _FOR_HOST = (
@@ -72,7 +73,7 @@ def build(created: datetime) -> None:
     folder = data_folder() / "e2e"
     servers = fit_servers(folder)
     known = fit_carried(servers, device_profile("h100_sxm", _FOR_HOST), folder)
-    write_text(Path(carried.__file__).with_name("carried.json"), known.model_dump_json(indent=1) + "\n")
+    write_text(CARRIED, known.model_dump_json(indent=1) + "\n")
     carried.carried.cache_clear()
     for ending, fits in servers.items():
         _write(server_profile(ending, fits, created=created, producer=PRODUCER), PROFILES / "servers")

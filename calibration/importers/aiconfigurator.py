@@ -196,11 +196,10 @@ def _drafts(terms: ModelTerms, known: list[ModelTerms], device: Device) -> tuple
     family = next((small for start, small in DRAFT_MODELS.items() if name.startswith(start)), None)
     small = next((t for t in known if t.model.name == family and t.tensor_parallel == 1), None)
     if small is not None and terms.model.parameters >= _SMALLEST_TARGET * small.model.parameters:
-        assumed = Acceptance.constant(_DRAFT_ACCEPTANCE, 8).model_copy(
-            update={
-                "origin": Origin.ESTIMATED,
-                "source": f"assumption: each token accepted with {_DRAFT_ACCEPTANCE}",
-            }
+        assumed = Acceptance(
+            marginals=tuple(round(_DRAFT_ACCEPTANCE**place, 4) for place in range(1, 9)),
+            origin=Origin.ESTIMATED,
+            source=f"assumption: each token accepted with {_DRAFT_ACCEPTANCE}",
         )
         drafts.append(carried.model_draft(small, assumed))
     return tuple(drafts)

@@ -1,0 +1,151 @@
+"""The profiles in data/: they load, they are small, they rise where physics rises, they rebuild to the same bytes."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advisor.catalog.hardware import device
+from advisor.catalog.shapes import model
+from advisor.datafiles import data_dir
+from advisor.errors import InputError
+from advisor.profile import Profile, find_profiles, load_profile, shipped_profile
+from advisor.spec.engine import EngineLimits
+from advisor.spec.spec import Origin
+from advisor.steptime.batch import Batch
+from advisor.steptime.clock import ProfileClock
+
+EXPECTED = {
+    "a100_sxm-vllm",
+    "b200_sxm-vllm",
+    "h100_sxm-vllm",
+    "h200_sxm-vllm",
+    "l40s-vllm",
+    "rtx_pro_6000_server-vllm",
+}
+LARGEST_BYTES = 400 * 1024
+
+
+@pytest.fixture(scope="module", params=sorted(EXPECTED))
+def profile(request: pytest.FixtureRequest) -> Profile:
+    return shipped_profile(request.param)
+
+
+def test_the_expected_ones_are_there_and_small() -> None:
+    found = find_profiles()
+    assert EXPECTED <= found.keys()
+    assert all(found[name].stat().st_size < LARGEST_BYTES for name in EXPECTED)
+    servers = find_profiles(data_dir() / "profiles" / "servers")
+    assert set(servers) == {"h100_64gb-vllm-0.8-llama-3.1-8b", "h100_64gb-vllm-0.8-qwen-2.5-7b"}
+    assert all(load_profile(path).name == name for name, path in servers.items())
+
+
+def test_an_unknown_name_says_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="h100_sxm-vllm"):
+        shipped_profile("h1000")
+    with pytest.raises(InputError, match="no such folder"):
+        find_profiles(tmp_path / "none")
+    assert find_profiles(tmp_path) == {}
+
+
+def test_devices_and_models_are_those_of_the_catalog(profile: Profile) -> None:
+    assert profile.device == device(profile.device.name)
+    for terms in profile.models:
+        assert terms.model == model(terms.model.name)
+
+
+def test_no_machine_path_and_no_long_number(profile: Profile) -> None:
+    text = find_profiles()[profile.name].read_text()
+    assert "/work" not in text
+    assert "/tmp" not in text  # noqa: S108 — searched for, not used
+    assert not re.search(r"[1-9]\d*\.\d{6,}|0\.0*[1-9]\d{5,}", text)
+
+
+def test_curves_rise_and_more_devices_do_not_slow_the_products(profile: Profile) -> None:
+    """Rising to the last digit: the importer pools what falls in the tables (see docs)."""
+    for terms in profile.models:
+        curves = [terms.dense, terms.head, *([terms.all_reduce] if terms.all_reduce else [])]
+        for curve in curves:
+            assert all(after >= before for before, after in pairwise(curve.y_s))
+        grid = np.asarray(terms.attn_prefill.seconds)
+        assert (np.diff(grid, axis=0) >= 0).all()
+        assert (np.diff(grid, axis=1) >= 0).all()
+    by_model: dict[str, list[float]] = {}
+    for terms in profile.models:
+        by_model.setdefault(terms.model.name, []).append(terms.dense.y_s[-1])
+    for last in by_model.values():
+        assert all(after < before for before, after in pairwise(last))
+
+
+def test_lora_is_marked_as_an_estimate_and_costs_something(profile: Profile) -> None:
+    for terms in profile.models:
+        lora = terms.lora
+        assert lora is not None
+        assert lora.origin is Origin.ESTIMATED
+        assert lora.interval[0] <= 0.5
+        assert lora.interval[1] >= 1.2
+        assert lora.per_adapter_s > 0
+        assert lora.fixed_s + lora.per_adapter_s > 1e-5
+
+
+def test_weights_fit_and_larger_batches_cost_more(profile: Profile) -> None:
+    limits = EngineLimits(max_num_seqs=256, max_num_batched_tokens=8192)
+    for terms in profile.models:
+        assert terms.model.weights_bytes / terms.tensor_parallel < profile.device.memory_bytes
+        clock = ProfileClock(profile, terms, limits)
+        steps = [sum(clock.parts(Batch(s, s * 512, outputs=s))) for s in (1, 8, 64, 256)]
+        assert steps == sorted(steps)
+        floor = terms.model.layer_parameters * terms.model.weights_dtype.bytes_per_parameter
+        assert steps[0] > 0.9 * floor / terms.tensor_parallel / profile.device.bandwidth_bytes_per_s
+
+
+def test_the_h100_step_is_near_the_published_fit() -> None:
+    """facts.md 4.1: 5.886 ms + 21 µs a token + 0.0393 µs a KV token + 1.21 ms, Llama-3.1-8B, vLLM."""
+    profile = shipped_profile("h100_sxm-vllm")
+    terms = next(t for t in profile.models if t.model.name == "Llama-3.1-8B" and t.tensor_parallel == 1)
+    clock = ProfileClock(profile, terms, EngineLimits(max_num_seqs=64, max_num_batched_tokens=8192))
+    for sequences, context in ((1, 1024), (8, 8192), (32, 32768), (64, 65536)):
+        ours = sum(clock.parts(Batch(sequences, context, outputs=sequences)))
+        published = 5.886e-3 + 21.0e-6 * sequences + 0.0393e-6 * context + 1.21e-3
+        assert ours == pytest.approx(published, rel=0.13)
+    prompt = sum(clock.parts(Batch(0, 0, ((2048, 0),), 1)))
+    assert prompt == pytest.approx(5.886e-3 + 21.0e-6 * 2048 + 1.21e-3, rel=0.15)
+
+
+def test_residuals_are_what_the_docs_say() -> None:
+    for name, bound in (("h100_sxm-vllm", 0.1), ("rtx_pro_6000_server-vllm", 0.1), ("b200_sxm-vllm", 0.25)):
+        residual = shipped_profile(name).residual
+        assert residual is not None
+        assert residual.points >= 30
+        assert abs(residual.median_relative) < bound
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_rebuilding_gives_the_same_bytes(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also holds calibration/importers/carried.json to the public data: what it would be, it is."""
+    pytest.importorskip("aiconfigurator_core", reason="no aiconfigurator-core; install the extra 'import'")
+    from datetime import UTC, datetime
+
+    from benchmarks import build_profiles
+    from calibration.importers import carried
+
+    monkeypatch.setenv("LORA_ADVISOR_DATA", str(shared_data))
+    kept = Path(carried.__file__).with_name("carried.json").read_bytes()
+    shipped = {path.name: path.read_bytes() for path in (data_dir() / "profiles").rglob("*.json")}
+    target = tmp_path / "profiles"
+    (target / "servers").mkdir(parents=True)
+    for path in (data_dir() / "profiles").rglob("*.json"):
+        (target / path.relative_to(data_dir() / "profiles")).write_bytes(path.read_bytes())
+    monkeypatch.setattr(build_profiles, "ROOT", tmp_path)
+    monkeypatch.setattr(build_profiles, "PROFILES", target)
+    monkeypatch.setattr(build_profiles, "CARRIED", tmp_path / "carried.json")
+    build_profiles.build(datetime(2030, 1, 1, tzinfo=UTC))
+    assert (tmp_path / "carried.json").read_bytes() == kept
+    assert {path.name: path.read_bytes() for path in target.rglob("*.json")} == shipped
