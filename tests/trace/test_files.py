@@ -245,3 +245,37 @@ def test_a_million_rows_are_read_in_a_few_seconds(tmp_path: Path) -> None:
     read = load_trace(path, keep_start=True)
     assert (time.perf_counter_ns() - start) / 1e9 < 10
     assert same(read, trace)
+
+
+def test_a_json_value_of_another_type_is_a_broken_row(tmp_path: Path) -> None:
+    good = {"arrival_s": 1, "prompt_tokens": 5, "output_tokens": 6, "adapter": "a", "prefix_block_tokens": 1}
+    wrong = [
+        ("prompt_tokens", True, "prompt_tokens is not a number"),
+        ("prompt_tokens", "5", "prompt_tokens is not a number"),
+        ("output_tokens", None, "output_tokens is missing"),
+        ("adapter", ["a"], "adapter is not a printable name"),
+        ("adapter", "a\nb", "adapter is not a printable name"),
+        ("prefix_hashes", [1, "x"], "prefix_hashes is not a list of block ids"),
+        ("prefix_hashes", 5, "prefix_hashes is not a list of block ids"),
+        ("prefix_hashes", [1, 2, 3, 4, 5, 6], "prefix_hashes has more ids than blocks"),
+        ("priority", 0.5, "priority is not a whole number"),
+    ]
+    rows = [{**good, "priority": 1, "prefix_hashes": [1]}] * 12
+    path = tmp_path / "t.jsonl"
+    for field, value, reason in wrong:
+        path.write_text("\n".join(map(json.dumps, [*rows, {**rows[0], field: value}])))
+        trace = load_trace(path)
+        assert len(trace) == 12
+        assert any(f"left out 1 row: {reason}" in note and "(line 13)" in note for note in trace.notes), (
+            reason
+        )
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_awkward_names_survive(tmp_path: Path, suffix: str) -> None:
+    names = ("a,b", '"', "a;b", " x ", "null", "nan", "=1+1", "é")
+    count = len(names)
+    one = np.ones(count, dtype=np.int64)
+    trace = Trace(np.arange(count, dtype=float), one, one, np.arange(count), names)
+    save_trace(trace, tmp_path / f"t{suffix}")
+    assert same(load_trace(tmp_path / f"t{suffix}", keep_start=True), trace)

@@ -236,3 +236,16 @@ def test_a_written_trace_describes_the_same(tmp_path: Path) -> None:
     save_trace(drawn, tmp_path / "t.parquet")
     read = load_trace(tmp_path / "t.parquet", keep_start=True)
     assert describe(read).model_copy(update={"name": ""}).gap_cv == describe(drawn).gap_cv
+
+
+def test_more_adapters_than_clients_go_on_along_the_popularity_curve() -> None:
+    from advisor.trace.tenants import as_adapters
+
+    mix = load_fitted("servegen_m_small_tenants")
+    names = tuple(f"a{i}" for i in range(86))
+    clients = as_adapters(mix, names, own_lengths=True, base_share=0.0).clients
+    exponent = zipf_exponent(np.array([client.share for client in mix.clients]))
+    assert exponent is not None
+    assert clients[85].share == pytest.approx(mix.clients[-1].share * (43 / 86) ** exponent)
+    assert clients[43].gap_cv == mix.clients[0].gap_cv
+    assert clients[42].share == mix.clients[42].share
