@@ -9,6 +9,7 @@ import numpy as np
 
 from advisor.deployment import Variant
 from advisor.search.estimate import Demand, SteadyState, steady_state
+from advisor.search.floor import floor_reason
 from advisor.search.knobs import slot_choices, start_limits, tighter, with_slots
 from advisor.search.question import Question
 from advisor.search.sizing import Sized, fewest_replicas
@@ -18,6 +19,9 @@ from advisor.spec.objective import Metric
 
 _TPOT_MARGIN = 0.9
 """A p99 limit leaves the mean this much room in the guess."""
+_START_SLOTS = 16
+_HELP = 0.1
+"""More replicas help a pool if they make at least this share of its late requests punctual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class SizedPlan:
     trial: Trial
     stagnant: bool
     tried: int
+    floor: str = ""  # the limit that one request alone breaks, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,13 @@ class Sizer:
     question: Question
     runner: Runner
     duration_s: float
+    affordable: int | None = None  # replicas beyond which nothing is worth knowing; None: max_replicas
+
+    @property
+    def most(self) -> int:
+        """Most replicas of one pool."""
+        allowed = self.question.scenario.search.max_replicas
+        return allowed if self.affordable is None else max(1, min(allowed, self.affordable))
 
     def guess(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic) -> int:
         """Fewest replicas by algebra: a steady state exists and meets the TPOT limit."""
@@ -71,6 +83,20 @@ class Sizer:
         if state(most).tpot_s > _TPOT_MARGIN * tpot:
             tpot = np.inf  # no number meets the limit by algebra: begin where the load fits at all
         return _smallest(lambda n: state(n).stable and state(n).tpot_s <= _TPOT_MARGIN * tpot, most)
+
+    def floored(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> SizedPlan | None:
+        """The plan by algebra, run once, if a request alone breaks a limit; None if the limits can be met."""
+        limits = start_limits(self.question, variant)
+        if variant.way == "multi-lora":
+            slots = min(_START_SLOTS, len(self.question.adapters))
+            limits = with_slots(self.question, variant, limits, slots)
+        busiest = max(traffic, key=lambda pool: len(pool.trace))
+        clock = self.runner.replica(variant, limits, fine_tuned=busiest.fine_tuned).clock
+        reason = floor_reason(variant, limits, clock, busiest, self.question.scenario.objective)
+        if reason is None:
+            return None
+        plan = Plan(variant, limits, tuple(self.guess(variant, limits, pool) for pool in traffic))
+        return SizedPlan(plan, self.runner.run(plan, traffic, self.duration_s), True, 1, reason)
 
     def one_pool(
         self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, guess: int | None = None
@@ -110,21 +136,27 @@ class Sizer:
     def merged(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> SizedPlan:
         """Size one pool an adapter. The limits hold over all requests together, as for the other ways.
 
-        Starts from the guess of each pool and adds replicas where most requests break a limit.
+        Starts from the guess of each pool and adds replicas where most requests break a limit; a pool
+        that more replicas did not help (its late requests would be late alone) is left as it is.
         """
         limits = start_limits(self.question, variant)
-        most = self.question.scenario.search.max_replicas
         replicas = [self.guess(variant, limits, pool) for pool in traffic]
-        strain = float("inf")
+        helpless: set[int] = set()
+        before: tuple[int, int] | None = None  # the pool that grew last, and its late requests until then
         while True:
             plan = Plan(variant, limits, tuple(replicas))
             trial = self.runner.run(plan, traffic, self.duration_s)
             if trial.holds:
                 return SizedPlan(plan, trial, False, 1)
-            worst = self._worst_pool(trial, traffic, replicas, most)
-            if worst is None or (trial.strain > 0.999 * strain and trial.strain < float("inf")):
-                return SizedPlan(plan, trial, True, 1)
-            strain = trial.strain
+            late = self._late(trial, traffic)
+            if before is not None and late[before[0]] > (1 - _HELP) * before[1]:
+                helpless.add(before[0])
+            most = self.question.scenario.search.max_replicas
+            growing = [i for i in range(len(traffic)) if late[i] and i not in helpless and replicas[i] < most]
+            if not growing or (self.affordable is not None and sum(replicas) > self.affordable):
+                return SizedPlan(plan, trial, bool(helpless) and not growing, 1)
+            worst = max(growing, key=lambda i: late[i])
+            before = (worst, late[worst])
             replicas[worst] += max(1, replicas[worst] // 2)
 
     def tightened(self, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
@@ -153,14 +185,11 @@ class Sizer:
         run: Callable[[int], Trial] = lambda count: self.runner.run(  # noqa: E731  # a closure over four names
             Plan(variant, limits, (count,)), (traffic,), self.duration_s
         )
-        return fewest_replicas(run, guess, self.question.scenario.search.max_replicas)
+        return fewest_replicas(run, guess, self.most)
 
-    def _worst_pool(
-        self, trial: Trial, traffic: Sequence[PoolTraffic], replicas: Sequence[int], most: int
-    ) -> int | None:
-        """Index of the pool with most requests beyond a limit that may still grow."""
-        late: list[tuple[int, int]] = []
-        results = iter(trial.results)
+    def _late(self, trial: Trial, traffic: Sequence[PoolTraffic]) -> list[int]:
+        """Requests of each pool that break a limit."""
+        late, results = [0] * len(traffic), iter(trial.results)
         for index, pool in enumerate(traffic):
             if not len(pool.trace):
                 continue
@@ -168,9 +197,8 @@ class Sizer:
             bad = ~result.done
             for slo in self.question.scenario.objective.limits:
                 bad |= ~(getattr(result, f"{slo.metric.value}_s") <= slo.limit)
-            if replicas[index] < most and bad.any():
-                late.append((int(bad.sum()), -index))
-        return -max(late)[1] if late else None
+            late[index] = int(bad.sum())
+        return late
 
     def _holds_longest(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic) -> bool:
         return variant.memory(limits).kv_tokens >= longest_request(traffic, variant)

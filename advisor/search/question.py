@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.catalog.capabilities import engine as catalog_engine
+from advisor.catalog.hardware import device
 from advisor.catalog.prices import price_of
 from advisor.catalog.resolve import resolve_model
 from advisor.errors import InputError
@@ -93,7 +94,9 @@ def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapab
     for profile in profiles:
         if profile.engine == engine.name:
             by_device.setdefault(profile.device.name, []).append(profile)
-    wanted = scenario.devices or tuple(sorted(by_device))
+    known = {other.name for other in scenario.own_devices} | set(by_device)
+    named = tuple(name if name in known else device(name).name for name in scenario.devices)
+    wanted = named or tuple(sorted(by_device))
     missing = [name for name in wanted if name not in by_device]
     if missing or not wanted:
         raise InputError(

@@ -8,7 +8,7 @@ seed; the best few are confirmed on a longer stretch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.cost import cost_of
 from advisor.deployment import Variant
@@ -22,7 +22,9 @@ from advisor.search.trial import PoolTraffic, Runner, Trial, traffic_of
 
 _NEAR = 1.5
 """Knobs are searched for candidates whose price is within this factor of the best."""
-_CONFIRMED = 4
+_FAR = 4.0
+"""Sizing stops where a variant costs this many times the best."""
+_CONFIRMED = 3
 _CONFIRM_FACTOR = 5
 
 Progress = Callable[[float, str], None]
@@ -93,14 +95,15 @@ def search(question: Question, progress: Progress | None = None) -> Found:
         price = _optimistic(question, sizer, variant, offer, traffic[variant.way])
         waiting.append(Work(price, variant, offer, warnings))
     waiting.sort(key=lambda work: work.optimistic_usd_per_hour)
-    best, candidates = float("inf"), 0
+    best = {True: float("inf"), False: float("inf")}  # of the reference, of what can be recommended
+    candidates = 0
     for done, work in enumerate(waiting):
         tell(0.8 * done / len(waiting), work.variant.key)
-        sized = _sized(sizer, work, traffic[work.variant.way], best)
+        sized = _sized(sizer, work, traffic[work.variant.way], best[work.variant.way == "base"])
         candidates += sized.tried
         option = option_of(question, work, sized, traffic[work.variant.way])
-        if option.feasible and not option.is_reference and option.usd_per_hour is not None:
-            best = min(best, option.usd_per_hour)
+        if option.feasible and option.usd_per_hour is not None:
+            best[option.way == "base"] = min(best[option.way == "base"], option.usd_per_hour)
         entries.append(Entry(option, work.offer, sized, work.warnings))
     tell(0.8, "confirming the best on a longer stretch")
     ranked = ranked_entries(question, entries)
@@ -125,6 +128,10 @@ def _optimistic(
 def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
     """Size one variant; search its knobs only where that could make it the best."""
     variant, near = work.variant, work.optimistic_usd_per_hour <= _NEAR * best_usd_per_hour
+    sizer = replace(sizer, affordable=_affordable(work, best_usd_per_hour))
+    floored = sizer.floored(variant, traffic)
+    if floored is not None:
+        return floored
     if variant.way == "merged":
         return sizer.merged(variant, traffic)
     if variant.way == "multi-lora":
@@ -139,37 +146,42 @@ def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_
     return sized
 
 
+def _affordable(work: Work, best_usd_per_hour: float) -> int | None:
+    """Replicas at which a variant costs so much more than the best that its exact number tells nothing."""
+    price = None if work.offer.price is None else work.offer.price.usd_per_hour
+    if price is None or best_usd_per_hour == float("inf"):
+        return None
+    return max(1, int(_FAR * best_usd_per_hour / (price * work.variant.terms.tensor_parallel)))
+
+
 def _confirmed(question: Question, runner: Runner, ranked: list[Entry]) -> list[Entry]:
     """Run the best few on a longer stretch; one that breaks there gets the replicas it needs."""
     count = min(len(question.whole), _CONFIRM_FACTOR * len(question.trial))
     if count <= len(question.trial):
         return ranked
     longer = stretch(question.whole, 0, count)
-    duration_s = max(longer.duration_s, 1e-9)
-    sizer = Sizer(question, runner, duration_s)
-    traffic = {
-        way: traffic_of(way, longer, question.adapters.names) for way in ("base", "multi-lora", "merged")
-    }
+    sizer = Sizer(question, runner, max(longer.duration_s, 1e-9))
     result, left = [], _CONFIRMED
     for entry in ranked:
-        if left and entry.sized is not None and entry.option.feasible:
+        if left and entry.sized is not None and entry.option.feasible and not entry.option.is_reference:
             left -= 1
-            entry = _resized(question, sizer, entry, entry.sized, traffic[entry.sized.plan.variant.way])
+            traffic = traffic_of(entry.option.way, longer, question.adapters.names)
+            again = _on_longer(sizer, entry.sized, traffic)
+            work = Work(0.0, again.plan.variant, entry.offer, entry.warnings)
+            entry = Entry(option_of(question, work, again, traffic), entry.offer, again, entry.warnings)
         result.append(entry)
     return result
 
 
-def _resized(
-    question: Question, sizer: Sizer, entry: Entry, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]
-) -> Entry:
-    variant, limits = sized.plan.variant, sized.plan.limits
-    if variant.way == "merged":
-        again = sizer.merged(variant, traffic)
-    else:
-        again = sizer.one_pool(variant, limits, traffic[0], sized.plan.replicas[0])
-    work = Work(0.0, variant, entry.offer, entry.warnings)
-    option = option_of(question, work, again, traffic)
-    return Entry(option, entry.offer, again, entry.warnings)
+def _on_longer(sizer: Sizer, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]) -> SizedPlan:
+    """The same plan on other traffic, with more replicas if it needs them there."""
+    trial = sizer.runner.run(sized.plan, traffic, sizer.duration_s)
+    if trial.holds:
+        return replace(sized, trial=trial)
+    plan = sized.plan
+    if plan.variant.way == "merged":
+        return sizer.merged(plan.variant, traffic)
+    return sizer.one_pool(plan.variant, plan.limits, traffic[0], plan.replicas[0])
 
 
 def option_of(question: Question, work: Work, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]) -> Option:
@@ -230,10 +242,16 @@ def _pools(replicas: tuple[int, ...], degree: int, traffic: tuple[PoolTraffic, .
 
 def _reason(question: Question, sized: SizedPlan, usd_per_hour: float | None) -> tuple[str, str]:
     budget = question.scenario.objective.budget
+    if sized.floor:
+        return sized.floor, "slo"
     if not sized.trial.holds:
-        return _breach(
-            sized.trial, sized.stagnant, max(sized.plan.replicas)
-        ), "slo" if sized.stagnant else "replicas"
+        at = "" if usd_per_hour is None else f" ({usd_per_hour:.2f} USD/h)"
+        on = (
+            "; more replicas do not help"
+            if sized.stagnant
+            else f" on {sum(sized.plan.replicas)} replicas{at}"
+        )
+        return _breach(sized.trial) + on, "slo" if sized.stagnant else "replicas"
     if usd_per_hour is None:
         return "no price is known for this device; give your own under prices.own", "price"
     if budget is not None and usd_per_hour > budget:
@@ -241,17 +259,16 @@ def _reason(question: Question, sized: SizedPlan, usd_per_hour: float | None) ->
     return "", ""
 
 
-def _breach(trial: Trial, stagnant: bool, replicas: int) -> str:
+def _breach(trial: Trial) -> str:
+    """The limit that is missed by most."""
     broken = [check for check in trial.checks if not check.holds]
     if not broken:
-        return f"queues grow without end on {replicas} replicas a pool"
+        return "queues grow without end"
     check = max(broken, key=lambda c: c.value / c.limit)
     if check.metric == "goodput":
-        text = f"{check.value:.1%} of requests meet every limit; asked {check.limit:.1%}"
-    else:
-        name, value, limit = check.metric.upper(), check.value * 1e3, check.limit * 1e3
-        text = f"{name} p{check.percentile:g} is {value:.0f} ms; the limit is {limit:.0f} ms"
-    return text + ("; more replicas do not help" if stagnant else f" on {replicas} replicas a pool")
+        return f"{check.value:.1%} of requests meet every limit, {check.limit:.1%} are asked,"
+    name, value, limit = check.metric.upper(), check.value * 1e3, check.limit * 1e3
+    return f"{name} p{check.percentile:g} is {value:.0f} ms, the limit is {limit:.0f} ms"
 
 
 def ranked_entries(question: Question, entries: list[Entry]) -> list[Entry]:

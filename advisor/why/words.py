@@ -111,19 +111,20 @@ def _rival(found: Found, option: Option) -> list[str]:
             )
         elif not other.feasible:
             said.append(f"{_WAY[way].capitalize()} does not do: {other.reason}.")
-    device = next(
-        (
-            e.option
-            for e in found.entries
-            if e.option.feasible and not e.option.is_reference and e.option.device != option.device
-        ),
-        None,
-    )
-    if device is not None and device.usd_per_hour is not None:
-        said.append(
-            f"The next device is {device.devices} x {device.device} for {device.usd_per_hour:.2f} USD/h."
-        )
-    return said
+    return [*said, *_other_device(found, option)]
+
+
+def _other_device(found: Found, option: Option) -> list[str]:
+    """The same way on the next device, or why no other device does it."""
+    others = [
+        e.option for e in found.entries if e.option.way == option.way and e.option.device != option.device
+    ]
+    if not others:
+        return []
+    first = others[0]
+    if first.feasible and first.usd_per_hour is not None:
+        return [f"The next device is {first.devices} x {first.device} for {first.usd_per_hour:.2f} USD/h."]
+    return [f"No other device does it this way; on {first.device}: {first.reason}."]
 
 
 def _nothing(question: Question, found: Found) -> str:

@@ -101,11 +101,11 @@ def test_a_device_that_is_too_small_is_refused_for_its_memory() -> None:
     assert "GiB" in entries[0].option.reason
 
 
-def test_an_impossible_limit_is_said_not_to_be_helped_by_replicas() -> None:
+def test_a_limit_that_one_request_alone_breaks_is_said_to_be_so() -> None:
     objective = {"slos": [{"metric": "tpot", "limit": "1ms"}]}
     found = search(question(objective=objective, search={"requests": 100}))
     assert found.best is None
-    assert all("do not help" in e.option.reason for e in found.entries if e.option.way == "base")
+    assert all("alone on an idle replica" in e.option.reason for e in found.entries)
 
 
 def test_a_budget_bounds_the_answer() -> None:
