@@ -27,12 +27,14 @@ Column = Annotated[tuple[NonNegative, ...], Field(min_length=1)]
 class Provenance(Spec):
     """Where a term comes from. `interval` multiplies the term: (0.9, 1.1) is ± 10 %, about 90 % sure."""
 
-    origin: Origin
+    origin: Origin = Field(description="Best first: measured, fitted, extrapolated, estimated, datasheet.")
     source: str = Field(
         min_length=1, description="Package and version, paper, data set, or the command that measured."
     )
-    licence: str = ""
-    interval: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    licence: str = Field("", description="Licence of the source; empty for our own measurements.")
+    interval: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (1.0, 1.0), description="Multiplies the term; encloses 1. 0.9 to 1.1 is ± 10 %, about 90 % sure."
+    )
 
     @model_validator(mode="after")
     def _around_one(self) -> Provenance:
@@ -45,8 +47,8 @@ class Provenance(Spec):
 class Curve(Provenance):
     """A measured line: y seconds over x, x rising. Between points linear; below the first, the first."""
 
-    x: Column
-    y_s: Column
+    x: Column = Field(description="Rising.")
+    y_s: Column = Field(description="Seconds, one for each x.")
 
     @model_validator(mode="after")
     def _table(self) -> Curve:
@@ -58,8 +60,8 @@ class Curve(Provenance):
 class PrefillAttention(Provenance):
     """Seconds of one sequence's prompt chunk, all layers, on a grid (new tokens × context before them)."""
 
-    new_tokens: Column
-    context_tokens: Column
+    new_tokens: Column = Field(description="Prompt tokens of the chunk, rising.")
+    context_tokens: Column = Field(description="Tokens of the same sequence before the chunk, rising.")
     seconds: tuple[Column, ...] = Field(
         description="One row for each of new_tokens, one column for each of context_tokens."
     )
@@ -76,9 +78,9 @@ class PrefillAttention(Provenance):
 class DecodeAttention(Provenance):
     """For S decoding sequences with total context C, all layers: fixed_s(S) + per_context_token_s(S) · C."""
 
-    sequences: Column
-    fixed_s: Column
-    per_context_token_s: Column
+    sequences: Column = Field(description="S, rising.")
+    fixed_s: Column = Field(description="One for each S.")
+    per_context_token_s: Column = Field(description="One for each S; multiplies the total context C.")
 
     @model_validator(mode="after")
     def _table(self) -> DecodeAttention:
@@ -100,57 +102,61 @@ class LoraTerm(Provenance):
     Source: design.md section 3.
     """
 
-    fixed_s: NonNegative = 0.0
-    per_slot_s: NonNegative = 0.0
-    per_slot_token_s: NonNegative = 0.0
-    per_slot_prompt_token_s: NonNegative = 0.0
-    per_adapter_s: NonNegative = 0.0
-    per_weight_byte_s: NonNegative = 0.0
-    per_token_s: NonNegative = 0.0
-    per_token_rank_s: NonNegative = 0.0
-    base_step_s: NonNegative = 0.0
-    graph_mode: Literal["eager", "piecewise", "full"] = "piecewise"
+    fixed_s: NonNegative = Field(0.0, description="Launches, once a step.")
+    per_slot_s: NonNegative = Field(0.0, description="A reserved slot, used or not.")
+    per_slot_token_s: NonNegative = Field(0.0, description="A reserved slot and a token of the step.")
+    per_slot_prompt_token_s: NonNegative = Field(
+        0.0, description="On top of it, a reserved slot and a token of a prompt."
+    )
+    per_adapter_s: NonNegative = Field(0.0, description="A distinct adapter in the step.")
+    per_weight_byte_s: NonNegative = Field(0.0, description="A byte of a distinct adapter's weights.")
+    per_token_s: NonNegative = Field(0.0, description="A token of the step.")
+    per_token_rank_s: NonNegative = Field(0.0, description="A token of the step and a unit of padded rank.")
+    base_step_s: NonNegative = Field(0.0, description="A step without adapter tokens, LoRA enabled.")
+    graph_mode: Literal["eager", "piecewise", "full"] = Field(
+        "piecewise", description="How the engine captured its graphs; the constants hold for this mode alone."
+    )
 
 
 class DraftTerm(Provenance):
     """Cost of drafting: γ·(fixed_s + per_sequence_s·S + per_context_token_s·C) a step, and memory."""
 
-    method: Literal["ngram", "draft_model", "eagle3"]
-    model: str | None = None
-    fixed_s: NonNegative
-    per_sequence_s: NonNegative = 0.0
-    per_context_token_s: NonNegative = 0.0
-    weights_bytes: NonNegative = 0.0
-    kv_bytes_per_token: NonNegative = 0.0
-    acceptance: Acceptance
+    method: Literal["ngram", "draft_model", "eagle3"] = Field(description="How tokens are drafted.")
+    model: str | None = Field(None, description="Catalog name of the draft model; null for other methods.")
+    fixed_s: NonNegative = Field(description="A draft token of the whole batch.")
+    per_sequence_s: NonNegative = Field(0.0, description="A draft token of one sequence.")
+    per_context_token_s: NonNegative = Field(0.0, description="A draft token and a token of total context.")
+    weights_bytes: NonNegative = Field(0.0, description="On each device.")
+    kv_bytes_per_token: NonNegative = Field(0.0, description="On each device, besides the target's.")
+    acceptance: Acceptance = Field(description="Of this draft for the base model.")
 
 
 class ModelTerms(Spec):
     """Device time of one model at one tensor-parallel degree, on each device of the group."""
 
-    model: ModelShape
-    tensor_parallel: int = Field(1, ge=1, le=64)
+    model: ModelShape = Field(description="Sizes; a model is found by them, not by its name.")
+    tensor_parallel: int = Field(1, ge=1, le=64, description="Devices of the group.")
     dense: Curve = Field(
         description="x: new tokens of the step. All layers' matrix products, norms and activations."
     )
     head: Curve = Field(description="x: rows that get logits. Final norm, LM head, sampling on the device.")
-    attn_prefill: PrefillAttention
-    attn_decode: DecodeAttention
+    attn_prefill: PrefillAttention = Field(description="Prompt chunks.")
+    attn_decode: DecodeAttention = Field(description="Decoding sequences.")
     all_reduce: Curve | None = Field(
         None, description="x: new tokens of the step; all layers. None at degree 1."
     )
-    lora: LoraTerm | None = None
-    drafts: tuple[DraftTerm, ...] = ()
+    lora: LoraTerm | None = Field(None, description="Unmerged adapters; null where nothing is known.")
+    drafts: tuple[DraftTerm, ...] = Field((), description="Ways to draft tokens.")
 
 
 class GemmGrid(Provenance):
     """Measured matrix products (m, k) x (k, n) on a grid; for models without a row in `models`."""
 
-    m: Column
-    n: Column
-    k: Column
+    m: Column = Field(description="Rows (tokens), rising.")
+    n: Column = Field(description="Columns of the weights, rising.")
+    k: Column = Field(description="Rows of the weights, rising.")
     seconds: tuple[tuple[Column, ...], ...] = Field(description="Indexed [m][n][k].")
-    weights_dtype: Literal["bfloat16", "fp8"] = "bfloat16"
+    weights_dtype: Literal["bfloat16", "fp8"] = Field("bfloat16", description="Type of the weights.")
 
 
 class HostTerm(Provenance):
@@ -159,26 +165,26 @@ class HostTerm(Provenance):
     `overlapped` engines take max(device, host) + epsilon_s a step, serial ones device + host.
     """
 
-    fixed_s: NonNegative
-    per_sequence_s: NonNegative = 0.0
-    per_token_s: NonNegative = 0.0
-    overlapped: bool = False
-    epsilon_s: NonNegative = 0.0
+    fixed_s: NonNegative = Field(description="Once a step.")
+    per_sequence_s: NonNegative = Field(0.0, description="A sequence of the step.")
+    per_token_s: NonNegative = Field(0.0, description="A token of the step.")
+    overlapped: bool = Field(False, description="The engine prepares a step while the one before runs.")
+    epsilon_s: NonNegative = Field(0.0, description="What an overlapped engine still adds to every step.")
 
 
 class FrontendTerm(Provenance):
     """Time outside the engine loop that every request pays before its first token reaches the client."""
 
-    fixed_s: NonNegative = 0.0
-    per_prompt_token_s: NonNegative = 0.0
+    fixed_s: NonNegative = Field(0.0, description="A request.")
+    per_prompt_token_s: NonNegative = Field(0.0, description="A token of its prompt.")
 
 
 class LoadTerm(Provenance):
     """One hop of an adapter's way to its slot: fixed_s + bytes / bandwidth_bytes_per_s."""
 
-    hop: Literal["disk_to_cpu", "cpu_to_slot"]
-    fixed_s: NonNegative
-    bandwidth_bytes_per_s: float = Field(gt=0)
+    hop: Literal["disk_to_cpu", "cpu_to_slot"] = Field(description="From where to where.")
+    fixed_s: NonNegative = Field(description="A load, whatever its size: one copy a tensor, files to open.")
+    bandwidth_bytes_per_s: float = Field(gt=0, description="Of the rest.")
 
     def seconds(self, adapter_bytes: float) -> float:
         """Seconds to move one adapter over this hop."""
@@ -195,46 +201,48 @@ class MemoryTerm(Provenance):
 class StartupTerm(Provenance):
     """Seconds from process start to the first request: base_s + per_slot_s · slots + weights / bandwidth."""
 
-    base_s: NonNegative
-    per_slot_s: NonNegative = 0.0
-    weights_bandwidth_bytes_per_s: float = Field(1e9, gt=0)
+    base_s: NonNegative = Field(description="Process, imports, compilation, graphs without slots.")
+    per_slot_s: NonNegative = Field(0.0, description="A slot: graphs are captured with every slot filled.")
+    weights_bandwidth_bytes_per_s: float = Field(1e9, gt=0, description="At which weights are read.")
 
 
 class Residual(Spec):
     """The sum of the terms held against end-to-end steps of an engine."""
 
-    points: int = Field(ge=1)
-    median_relative: float
-    p90_absolute_relative: NonNegative
-    source: str
+    points: int = Field(ge=1, description="Measured steps.")
+    median_relative: float = Field(description="Median of predicted / measured - 1.")
+    p90_absolute_relative: NonNegative = Field(description="90th percentile of its absolute value.")
+    source: str = Field(description="Which steps, of which engine.")
 
 
 class Profile(Spec):
     """A device with an engine. Version 1 of the file format."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1] = Field(description="Version of the file format.")
     name: str = Field(min_length=1, description="File name without .json, such as h100_sxm-vllm.")
-    method: Literal["microbench", "endpoint", "import", "datasheet"]
-    created: AwareDatetime
+    method: Literal["microbench", "endpoint", "import", "datasheet"] = Field(
+        description="How most terms were found."
+    )
+    created: AwareDatetime = Field(description="When, with time zone.")
     producer: str = Field(min_length=1, description="Program and version that wrote the file.")
-    command: str = ""
-    device: Device
+    command: str = Field("", description="Writes the file again.")
+    device: Device = Field(description="What it holds for; a row of the catalog.")
     engine: str = Field(min_length=1, description="vllm, sglang, builtin, ...")
-    engine_version: str
+    engine_version: str = Field(description="As the engine calls itself.")
     graph_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (),
         description="Captured batch sizes; a pure decode step is padded up to the next. Empty: no graphs.",
     )
-    models: tuple[ModelTerms, ...] = ()
-    gemm: tuple[GemmGrid, ...] = ()
-    host: HostTerm
-    frontend: FrontendTerm
+    models: tuple[ModelTerms, ...] = Field((), description="Models whose terms are known.")
+    gemm: tuple[GemmGrid, ...] = Field((), description="For models that are not: products by shape.")
+    host: HostTerm = Field(description="CPU work of a step.")
+    frontend: FrontendTerm = Field(description="Outside the engine loop.")
     loads: tuple[LoadTerm, ...] = Field(description="Exactly one a hop.")
-    memory: MemoryTerm
-    startup: StartupTerm
-    residual: Residual | None = None
-    notes: tuple[str, ...] = ()
-    software: dict[str, str] = Field(default_factory=dict)
+    memory: MemoryTerm = Field(description="Besides weights, slots and KV cache.")
+    startup: StartupTerm = Field(description="From process start to the first request.")
+    residual: Residual | None = Field(None, description="Null where no engine's steps are at hand.")
+    notes: tuple[str, ...] = Field((), description="What a reader must know.")
+    software: dict[str, str] = Field(default_factory=dict, description="Package versions.")
     raw: dict[str, str] = Field(
         default_factory=dict, description="Files with raw samples, relative to this one."
     )
