@@ -1,13 +1,13 @@
-"""The discrete-event model of replicas that batch, load adapters, decode and preempt. Which file answers what:
+"""The discrete-event model of replicas that batch, load adapters, decode and preempt.
 
 fleet.py       how do I run it? `simulate_fleet`; router.py who gets a request; check.py what is refused
-setup.py       what is it told; result.py what does it return, and what do the causes mean; metrics.py percentiles
-scheduler.py   who runs in the next step, who is passed over, who is preempted (without clocks or tensors)
+setup.py       what is it told; result.py what it returns and what the causes mean; metrics.py percentiles
+scheduler.py   who runs in the next step, who is passed over, who is preempted: no clocks, no tensors
 adapters.py    which adapters are in slots and in host memory; loads.py how loads run beside the batch
-kv.py          how many KV blocks are free, which prefixes are in memory; prefixes.py which prompts begin alike
-plain.py       the same step by step, on simpy: the specification
+kv.py          KV blocks: how many are free, which prefixes they hold; prefixes.py which prompts begin alike
+plain.py       step by step, on simpy: the specification
 skipping.py    the default engine: one event for all steps in which nothing can change; walk.py the rare steps
 drafting.py    speculative decoding in it; verify.py and draws.py what verify steps yield
-bookkeeping.py its state; waiting.py who is next; ledger.py and blocked.py where each second went; rundata.py,
-outcome.py     what replicas share and fill in; alarm.py an event in time
+bookkeeping.py its state; waiting.py who is next; ledger.py and blocked.py where each second went; rundata.py
+               and outcome.py what replicas share and fill in; alarm.py an event in time
 """

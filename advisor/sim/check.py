@@ -77,7 +77,7 @@ def _kv_problems(replica: ReplicaSetup, trace: Trace) -> list[str]:
     longer = int(np.count_nonzero(blocks > replica.kv_blocks))
     length = int(trace.prompt_tokens[worst] + trace.output_tokens[worst])
     rule = (
-        f"at most the {replica.kv_blocks} blocks of {replica.limits.kv_block_tokens} tokens that the device holds "
+        f"at most the {replica.kv_blocks} blocks of {replica.limits.kv_block_tokens} tokens that it holds "
         f"({longer} requests need more). Take a larger device or shorter requests."
     )
     value = f"prompt_tokens + output_tokens is {length}, {int(blocks[worst])} KV blocks"

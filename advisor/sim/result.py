@@ -18,7 +18,7 @@ CAUSES = ("frontend", "queue", "adapter_wait", "load", "preempted", *COMPONENTS)
 frontend      outside the engine loop
 queue         waiting for a seat, a token budget, KV blocks, the end of the running step, or a live replica
 adapter_wait  waiting while max_loras distinct adapters run and its own is not among them
-load          steps stalled by a blocking adapter load (its own or another's); waiting for its own overlapped load
+load          steps stalled by a blocking load (its own or another's); waiting for its own overlapped load
 preempted     waiting after a preemption (or a replica's death) until it runs again
 components    the steps it took part in, by component; in a step everybody waits for the whole batch
 """

@@ -1,0 +1,127 @@
+"""Random fleets and traces, small but nasty: hypothesis strategies valid by construction.
+
+Switches and sizes are drawn, so that they shrink; times and lengths come from a seeded generator, so that
+no two events fall on one instant by chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from advisor.sim.setup import AdapterLoads, Failure, FleetSetup, ReplicaSetup, SpecSetup
+from advisor.spec.engine import EngineLimits
+from advisor.spec.speculation import Acceptance
+from advisor.trace.trace import Prefixes, Trace
+from tests.sim.clocks import AffineClock
+
+
+@dataclass(frozen=True)
+class Scenario:
+    fleet: FleetSetup
+    trace: Trace
+    seed: int
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    adapters = draw(st.sampled_from((0, 1, 2, 4, 8)))
+    block_tokens = draw(st.sampled_from((1, 4, 16)))
+    gamma = draw(st.sampled_from((0, 0, 1, 3)))
+    trace = _trace(draw, rng, adapters)
+    limits = _limits(draw, adapters, block_tokens, gamma)
+    needed = -(-(trace.prompt_tokens + trace.output_tokens - 1 + gamma) // block_tokens)
+    spare = draw(st.sampled_from((0, 1, 5, 20, 10_000)))
+    speculation = None
+    if gamma:
+        base, tuned = (Acceptance(marginals=tuple(np.sort(rng.random(4))[::-1].tolist())) for _ in range(2))
+        speculation = SpecSetup(gamma, base, tuned)
+    replica = ReplicaSetup(
+        limits=limits,
+        clock=_clock(draw, rng),
+        kv_blocks=int(needed.max(initial=1)) + spare,
+        loads=AdapterLoads(
+            tuple((0.1 * rng.random(adapters)).tolist()), tuple((0.02 * rng.random(adapters)).tolist())
+        ),
+        speculation=speculation,
+        frontend_s=draw(st.sampled_from((0.0, 1.3e-3))),
+        frontend_per_prompt_token_s=draw(st.sampled_from((0.0, 1e-6))),
+    )
+    return Scenario(_fleet(draw, rng, replica, trace.duration_s + 1.0), trace, draw(st.integers(0, 2**20)))
+
+
+def _trace(draw: st.DrawFn, rng: np.random.Generator, adapters: int) -> Trace:
+    count = draw(st.integers(1, 30))
+    mean_gap_s = draw(st.sampled_from((1e-3, 1e-2, 5e-2, 0.3)))
+    together = draw(st.sampled_from((0.0, 0.5)))  # share of requests that arrive with the one before
+    prompt = rng.integers(1, draw(st.sampled_from((5, 40, 200))) + 1, count)
+    output = rng.integers(1, draw(st.sampled_from((1, 5, 60))) + 1, count)
+    return Trace(
+        arrival_s=np.cumsum(rng.exponential(mean_gap_s, count) * (rng.random(count) >= together)),
+        prompt_tokens=prompt,
+        output_tokens=output,
+        adapter=rng.integers(-1, adapters, count),
+        adapters=tuple(f"adapter-{i}" for i in range(adapters)),
+        priority=rng.integers(0, 3, count) if draw(st.booleans()) else None,
+        prefixes=_prefixes(draw, rng, prompt) if draw(st.booleans()) else None,
+    )
+
+
+def _prefixes(draw: st.DrawFn, rng: np.random.Generator, prompt: np.ndarray) -> Prefixes:
+    """Two shared texts, of which each prompt begins with some blocks of one; the rest is its own."""
+    block_tokens = draw(st.sampled_from((2, 8, 24)))
+    blocks = prompt // block_tokens
+    ids: list[int] = []
+    for request, count in enumerate(blocks.tolist()):
+        shared = int(rng.integers(0, count + 1))
+        text = int(rng.integers(0, 2))
+        ids += [1000 * text + place for place in range(shared)]
+        ids += [10_000 + 1000 * request + place for place in range(shared, count)]
+    return Prefixes(np.concatenate(([0], np.cumsum(blocks))), np.asarray(ids, dtype=np.int64), block_tokens)
+
+
+def _limits(draw: st.DrawFn, adapters: int, block_tokens: int, gamma: int) -> EngineLimits:
+    slots = draw(st.integers(1, 4)) if adapters else 0
+    return EngineLimits(
+        max_num_seqs=draw(st.sampled_from((1, 2, 5, 256))),
+        max_num_batched_tokens=gamma + draw(st.sampled_from((1, 2, 7, 30, 300))),
+        max_loras=slots,
+        max_cpu_loras=slots + draw(st.integers(0, 2)) if slots else 0,
+        max_lora_rank=8 if slots else 0,
+        kv_block_tokens=block_tokens,
+        prefix_caching=draw(st.booleans()),
+        policy=draw(st.sampled_from(("fcfs", "priority"))),
+        long_prefill_token_threshold=draw(st.sampled_from((0, 3, 20))),
+        load_mode=draw(st.sampled_from(("blocking", "overlapped"))),
+        async_scheduling=draw(st.booleans()),
+    )
+
+
+def _clock(draw: st.DrawFn, rng: np.random.Generator) -> AffineClock:
+    return AffineClock(
+        step_s=8e-3 * (1 + rng.random()),
+        token_s=2e-5 * (1 + rng.random()),
+        context_token_s=7e-8 * (1 + 100 * rng.random()),
+        host_s=2e-3 * (1 + 12 * rng.random()),
+        overlapped_host=draw(st.booleans()),
+        graph_tokens=draw(st.sampled_from((0, 4))),
+    )
+
+
+def _fleet(draw: st.DrawFn, rng: np.random.Generator, replica: ReplicaSetup, end_s: float) -> FleetSetup:
+    replicas = draw(st.integers(1, 3))
+    failures = tuple(
+        Failure(int(rng.integers(0, replicas)), end_s * rng.random(), end_s * rng.random())
+        for _ in range(draw(st.sampled_from((0, 0, 1, 3))))
+    )
+    return FleetSetup(
+        replica=replica,
+        replicas=replicas,
+        router=draw(st.sampled_from(("round-robin", "least-outstanding", "adapter-affinity"))),
+        start_s=tuple((0.5 * end_s * rng.random(replicas)).tolist()) if draw(st.booleans()) else (),
+        failures=failures,
+        horizon_s=float(1.5 * end_s * rng.random() + 1e-3) if draw(st.booleans()) else None,
+    )
