@@ -108,8 +108,8 @@ def fit_tenants(name: str, folder: Path, created: datetime) -> FittedModel:
         clients=clients,
         client_window_s=DRIFT_WINDOW_S,
         notes=(
-            f"{sum(client.prompt_tokens is None for client in clients)} clients, the largest among them, lack "
-            "lengths in the source and take the share-weighted lengths of the others",
+            f"{sum(client.prompt_tokens is None for client in clients)} clients lack lengths in the source",
+            "they, the largest among them, take the share-weighted lengths of the others",
             "prompt and output lengths are independent: the source has only their marginals",
             "gap_cv is the rate-weighted mean over 10-minute windows; drift between windows is not in it",
         ),
