@@ -93,8 +93,8 @@ class LoraTerm(Provenance):
     """Seconds that unmerged adapters add to a step that holds at least one adapter token.
 
     fixed_s + max_loras·(per_slot_s + per_slot_token_s·T + per_slot_prompt_token_s·P)
-            + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s)
-            + T·per_token_s + T·r·per_token_rank_s
+            + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s + max_cpu_loras·per_adapter_cached_s)
+            + T·per_token_s + T·r·per_token_rank_s + P·per_prompt_token_s
       T  new tokens of the step (all of them: padding rows run too)   P  those of prompt chunks
       A  distinct adapters in the step
       r  padded rank, max_lora_rank     weight_bytes(r)  bytes of one adapter at that rank
@@ -109,8 +109,14 @@ class LoraTerm(Provenance):
         0.0, description="On top of it, a reserved slot and a token of a prompt."
     )
     per_adapter_s: NonNegative = Field(0.0, description="A distinct adapter in the step.")
+    per_adapter_cached_s: NonNegative = Field(
+        0.0,
+        description="A distinct adapter in the step and an adapter in the CPU cache (engines that list the "
+        "cache for every adapter of a step).",
+    )
     per_weight_byte_s: NonNegative = Field(0.0, description="A byte of a distinct adapter's weights.")
     per_token_s: NonNegative = Field(0.0, description="A token of the step.")
+    per_prompt_token_s: NonNegative = Field(0.0, description="On top of it, a token of a prompt.")
     per_token_rank_s: NonNegative = Field(0.0, description="A token of the step and a unit of padded rank.")
     base_step_s: NonNegative = Field(0.0, description="A step without adapter tokens, LoRA enabled.")
     graph_mode: Literal["eager", "piecewise", "full"] = Field(

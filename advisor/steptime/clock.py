@@ -149,5 +149,10 @@ def _lora_of(terms: ModelTerms, limits: EngineLimits, modules: tuple[str, ...]) 
     if terms.lora is None:
         raise ValueError("the profile has no LoRA term for this model; check with terms.lora before")
     return lora_cost(
-        terms.lora, terms.model, max_loras=limits.max_loras, max_rank=limits.max_lora_rank, modules=modules
+        terms.lora,
+        terms.model,
+        max_loras=limits.max_loras,
+        max_rank=limits.max_lora_rank,
+        modules=modules,
+        max_cpu_loras=limits.max_cpu_loras,
     )

@@ -37,15 +37,21 @@ NO_LORA = LoraCost(0.0, 0.0, 0.0, 0.0)
 
 
 def lora_cost(
-    term: LoraTerm, model: ModelShape, *, max_loras: int, max_rank: int, modules: tuple[str, ...] = ALL_LINEAR
+    term: LoraTerm,
+    model: ModelShape,
+    *,
+    max_loras: int,
+    max_rank: int,
+    modules: tuple[str, ...] = ALL_LINEAR,
+    max_cpu_loras: int = 0,
 ) -> LoraCost:
     """Fix rank, slots and wrapped modules of a profile's LoRA term.
 
     constant = share·(fixed + slots·per_slot)       share: packed projections that are wrapped, of all four
-    A term   = share·per_adapter + weight_bytes(r)·per_weight_byte
+    A term   = share·per_adapter + weight_bytes(r)·per_weight_byte + max_cpu_loras·per_adapter_cached
     T term   = share·(slots·per_slot_token + per_token) + elements·r·per_token_rank
                elements: wrapped d_in + d_out of all
-    P term   = share·slots·per_slot_prompt_token
+    P term   = share·(slots·per_slot_prompt_token + per_prompt_token)
     Source: design.md section 3. The term's coefficients hold for all linear modules wrapped.
     """
     wrapped = set(modules)
@@ -54,9 +60,10 @@ def lora_cost(
     return LoraCost(
         constant_s=share * (term.fixed_s + max_loras * term.per_slot_s),
         per_adapter_s=share * term.per_adapter_s
-        + adapter_bytes(model, modules, max_rank) * term.per_weight_byte_s,
+        + adapter_bytes(model, modules, max_rank) * term.per_weight_byte_s
+        + max_cpu_loras * term.per_adapter_cached_s,
         per_token_s=share * (max_loras * term.per_slot_token_s + term.per_token_s)
         + elements * max_rank * term.per_token_rank_s,
         base_step_s=term.base_step_s,
-        per_prompt_token_s=share * max_loras * term.per_slot_prompt_token_s,
+        per_prompt_token_s=share * (max_loras * term.per_slot_prompt_token_s + term.per_prompt_token_s),
     )

@@ -137,6 +137,7 @@ def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str):  # type: 
             "per_slot_prompt_token_s": term.per_slot_prompt_token_s * layers,
             "per_adapter_s": term.per_adapter_s * layers,
             "per_token_s": term.per_token_s * elements,
+            "per_prompt_token_s": term.per_prompt_token_s * elements,
             "per_token_rank_s": term.per_token_rank_s * elements,
             "base_step_s": term.base_step_s * layers,
         }
