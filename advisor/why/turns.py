@@ -7,6 +7,7 @@ from dataclasses import replace
 from advisor.deployment import Variant
 from advisor.profile import Provenance
 from advisor.recommendation import Turn
+from advisor.search.origins import terms_of
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Question
 from advisor.search.ranking import Entry, Found
@@ -15,6 +16,8 @@ from advisor.trace.scale import faster
 
 _LOADS = (0.5, 2.0)
 _RIVALS = 3
+_SMALL = 0.02
+"""An end of a term's interval that moves the busy time by less than this share is not tried."""
 
 
 def turns_of(question: Question, found: Found) -> tuple[Turn, ...]:
@@ -83,13 +86,15 @@ def _variant(entry: Entry) -> Variant:
 
 
 def _term_ends(question: Question, rivals: list[Entry], best: Entry) -> list[Turn]:
-    """Put each uncertain term of the winner's device to both ends of its interval, for all rivals alike."""
+    """Put each uncertain term to both ends of its interval, for the winner and its nearest rival alike."""
+    assert best.sized is not None and best.option.outcome is not None  # noqa: PT018  # both or neither
+    shares = {row.term: row.share_of_busy_time for row in terms_of(_variant(best), best.option.outcome)}
+    nearest = [best, *(entry for entry in rivals if entry is not best)][:2]
     turns = []
     for term in ("lora", "dense", "host"):
-        low, high = _interval(_variant(best), term)
-        for end in (low, high):
-            if abs(end - 1.0) >= 0.02:
-                winner = _winner(question, rivals, [_scaled(_variant(e), term, end) for e in rivals])
+        for end in _interval(_variant(best), term):
+            if abs(end - 1.0) * shares.get(term, 0.0) >= _SMALL:
+                winner = _winner(question, nearest, [_scaled(_variant(e), term, end) for e in nearest])
                 turns.append(_turn(f"{term} time", f"{end:.2f} x (end of its interval)", best, winner))
     return turns
 
