@@ -1,4 +1,4 @@
-"""Plain text for a terminal: tables that fit its width, paragraphs, and nothing that needs colour to be understood."""
+"""Plain text for a terminal: tables that fit its width, paragraphs, and nothing said by colour alone."""
 
 from __future__ import annotations
 

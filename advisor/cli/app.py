@@ -49,7 +49,8 @@ def app(port: int, address: str, workspace: str | None, browser: bool) -> int:
         environment["LORA_ADVISOR_WORKSPACE"] = str(Path(workspace).resolve())
     script = Path(__file__).parent.parent / "web" / "script.py"
     command = [
-        sys.executable, "-m", "streamlit", "run", str(script), "--server.address", address, "--server.port", str(port),
+        sys.executable, "-m", "streamlit", "run", str(script),
+        "--server.address", address, "--server.port", str(port),
         "--server.headless", "false" if browser else "true", "--server.maxUploadSize", "1",
         "--browser.gatherUsageStats", "false",
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from advisor.cli.scenario import DEMO, example_path
     "--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all."
 )
 @options.face
-def demo(out: str, top: int, as_json: bool, quiet: bool, no_color: bool) -> int:
+def demo(out: str, top: int, face: options.Face) -> int:
     """Recommend how to serve the shipped example, explain the answer, and write a report.
 
     The example: a platform with 40 fine-tunes of Llama-3.1-8B under chat traffic.
@@ -30,15 +30,15 @@ def demo(out: str, top: int, as_json: bool, quiet: bool, no_color: bool) -> int:
 
     path = example_path(DEMO)
     scenario = load_scenario(path)
-    terminal.tell(f"Recommending for {scenario.name}; this takes some seconds.", quiet or as_json)
-    with terminal.Progress(silent=quiet or as_json) as progress:
+    terminal.tell(f"Recommending for {scenario.name}; this takes some seconds.", face.silent)
+    with terminal.Progress(silent=face.silent) as progress:
         answer = recommend(scenario, folder=path.parent, progress=progress)
         progress(0.97, "drawing the report")
         written = write_folder(answer, Path(out), scenario_yaml=path.read_text(encoding="utf-8"))
-    if as_json:
+    if face.as_json:
         terminal.say(answer.model_dump_json(indent=2))
         return 0
-    style = terminal.style(no_color)
+    style = terminal.style(face.no_color)
     terminal.say(answer_text(answer, style, top))
     terminal.say(f"\n{style.bold('This was the demo. Now yours')}\n{_next(written, Path(out))}")
     return 0 if answer.recommended is not None else 3
@@ -46,11 +46,12 @@ def demo(out: str, top: int, as_json: bool, quiet: bool, no_color: bool) -> int:
 
 def _next(written: list[Path], out: Path) -> str:
     page = next(path for path in written if path.suffix == ".html")
+    mine = out / "scenario.yaml"
     steps = (
         ("read the report", f"{page}   (also {out / 'report.md'}, {out / 'answer.json'})"),
-        ("make it yours", f"edit {out / 'scenario.yaml'}, then: advisor recommend {out / 'scenario.yaml'} --report mine.html"),
-        ("use your own traffic", "advisor trace describe my-requests.csv, then set workload: {kind: trace, path: my-requests.csv}"),
-        ("try one deployment", f"advisor simulate {out / 'scenario.yaml'} --way multi-lora --device H100-80-SXM --max-loras 8"),
+        ("make it yours", f"edit {mine}, then: advisor recommend {mine} --report mine.html"),
+        ("use your own traffic", "write in it: workload: {kind: trace, path: my-requests.csv}"),
+        ("try one deployment", f"advisor simulate {mine} --way multi-lora --device H100-80-SXM"),
         ("in the browser", "advisor app"),
     )  # fmt: skip
     return "\n".join(f"  {what:<21} {how}" for what, how in steps)

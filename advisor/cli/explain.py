@@ -19,22 +19,19 @@ from advisor.cli import options, terminal
 @options.choice
 @options.inputs
 @options.face
-def explain(scenario: str, as_json: bool, quiet: bool, no_color: bool, **given: Any) -> int:
+def explain(scenario: str, choice: dict[str, Any], inputs: options.Inputs, face: options.Face) -> int:
     """Say why a deployment of SCENARIO is slower (or faster) than its base model, cause by cause.
 
     Each cause is found by simulating again with it switched off; the parts add up to the difference.
     """
-    inputs = (given.pop("seed"), given.pop("profiles_folder"), given.pop("catalog_path"))
-    question, profiles, folder = options.read_inputs(scenario, *inputs)
-    choice = options.read_choice(given)
+    question, profiles, folder = options.read_inputs(scenario, inputs)
 
     from advisor.api import explain as explained
+    from advisor.report.plain import explanation
 
-    why = explained(question, choice, profiles, folder=folder)
-    if as_json:
+    why = explained(question, options.read_choice(choice), profiles, folder=folder)
+    if face.as_json:
         terminal.say(why.model_dump_json(indent=2))
     else:
-        from advisor.report.plain import explanation
-
-        terminal.say(explanation(why, terminal.style(no_color)))
+        terminal.say(explanation(why, terminal.style(face.no_color)))
     return 0

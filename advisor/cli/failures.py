@@ -16,7 +16,7 @@ _BUG: Final = 1
 
 
 def run(command: click.Command, name: str, args: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code (0 done, 1 bug, 2 input, 3 infeasible, 4 measurement, 130 interrupted).
+    """Run a command and return the exit code (0 done, 1 bug, 2 input, 3 infeasible, 4 measurement, 130 stop).
 
     Args:
         command: the root command.
@@ -37,9 +37,7 @@ def run(command: click.Command, name: str, args: Sequence[str] | None = None) ->
         return error.exit_code
     except Exception:  # noqa: BLE001 - the outermost frame of the program: shown in full, never swallowed
         traceback.print_exc()
-        _say(
-            f"{name}: this is a bug of ours. Please report it with the lines above and the command that you ran."
-        )
+        _say(f"{name}: this is a bug of ours. Please report it with the lines above and your command.")
         return _BUG
     return code if isinstance(code, int) else 0
 

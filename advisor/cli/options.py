@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from advisor.profile import Profile
     from advisor.spec.scenario import Scenario
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 EXIT_CODES: Final = "Exit codes: 0 done; 2 input to mend; 130 interrupted."
 
 as_json = click.option(
@@ -39,57 +41,104 @@ def example(lines: str, codes: str = EXIT_CODES) -> str:
     return f"\b\nExample:\n{block}\n\n{codes}"
 
 
-def face(function: Function) -> Function:
-    """--json, --quiet and --no-color."""
-    for option in (no_color, quiet, as_json):
-        function = option(function)
-    return function
+@dataclass(frozen=True, slots=True)
+class Face:
+    """How the answer is wanted."""
+
+    as_json: bool
+    quiet: bool
+    no_color: bool
+
+    @property
+    def silent(self) -> bool:
+        """No progress, no remarks."""
+        return self.quiet or self.as_json
 
 
-def inputs(function: Function) -> Function:
-    """--seed, --profiles and --catalog."""
-    for option in (catalog_path, profiles_folder, seed):
-        function = option(function)
-    return function
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is read beside the scenario."""
+
+    seed: int | None
+    profiles_folder: str | None
+    catalog_path: str | None
 
 
-def choice(function: Function) -> Function:
-    """Options that describe one deployment."""
-    options = (
-        click.option(
-            "--way", required=True, type=click.Choice(["base", "multi-lora", "merged"]), help="How to serve."
-        ),
-        click.option("--device", required=True, help="A device of the catalog that has a profile."),
-        click.option("--tensor-parallel", type=int, default=1, show_default=True, help="Devices a replica."),
-        click.option("--replicas", type=int, help="Sized until the objective holds if left out."),
-        click.option("--max-loras", type=int, help="Adapter slots; searched if left out."),
-        click.option("--max-cpu-loras", type=int, help="Adapters cached in CPU memory."),
-        click.option("--max-num-seqs", type=int, help="Largest running batch."),
-        click.option("--max-num-batched-tokens", type=int, help="Token budget of a step."),
-        click.option(
-            "--draft",
-            type=click.Choice(["none", "ngram", "draft_model", "eagle3"]),
-            default="none",
-            show_default=True,
-            help="Speculative decoding.",
-        ),
-        click.option(
-            "--draft-length", type=int, default=3, show_default=True, help="Draft tokens a verify step."
-        ),
-        click.option(
-            "--router",
-            type=click.Choice(["round-robin", "least-outstanding", "adapter-affinity"]),
-            default="least-outstanding",
-            show_default=True,
-            help="Which replica gets a request.",
-        ),
-    )
+def face(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--json, --quiet and --no-color, handed on as `face`."""
+
+    @wraps(function)
+    def with_face(as_json: bool, quiet: bool, no_color: bool, **rest: Any) -> Any:
+        return function(face=Face(as_json, quiet, no_color), **rest)
+
+    return _with(with_face, as_json, quiet, no_color)
+
+
+def inputs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--seed, --profiles and --catalog, handed on as `inputs`."""
+
+    @wraps(function)
+    def with_inputs(
+        seed: int | None, profiles_folder: str | None, catalog_path: str | None, **rest: Any
+    ) -> Any:
+        return function(inputs=Inputs(seed, profiles_folder, catalog_path), **rest)
+
+    return _with(with_inputs, seed, profiles_folder, catalog_path)
+
+
+def _with(function: Callable[..., Any], *options: Decorator) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
 
 
-def read_choice(given: dict[str, Any]) -> Choice:
+_CHOICE: Final = (
+    click.option(
+        "--way", required=True, type=click.Choice(["base", "multi-lora", "merged"]), help="How to serve."
+    ),
+    click.option("--device", required=True, help="A device of the catalog that has a profile."),
+    click.option("--tensor-parallel", type=int, default=1, show_default=True, help="Devices a replica."),
+    click.option("--replicas", type=int, help="Sized until the objective holds if left out."),
+    click.option("--max-loras", type=int, help="Adapter slots; searched if left out."),
+    click.option("--max-cpu-loras", type=int, help="Adapters cached in CPU memory."),
+    click.option("--max-num-seqs", type=int, help="Largest running batch."),
+    click.option("--max-num-batched-tokens", type=int, help="Token budget of a step."),
+    click.option(
+        "--draft",
+        type=click.Choice(["none", "ngram", "draft_model", "eagle3"]),
+        default="none",
+        show_default=True,
+        help="Speculative decoding.",
+    ),
+    click.option(
+        "--draft-length", type=int, default=3, show_default=True, help="Draft tokens a verify step."
+    ),
+    click.option(
+        "--router",
+        type=click.Choice(["round-robin", "least-outstanding", "adapter-affinity"]),
+        default="least-outstanding",
+        show_default=True,
+        help="Which replica gets a request.",
+    ),
+)
+_CHOICE_FIELDS: Final = (
+    "way", "device", "tensor_parallel", "replicas", "max_loras", "max_cpu_loras", "max_num_seqs",
+    "max_num_batched_tokens", "draft", "draft_length", "router",
+)  # fmt: skip
+
+
+def choice(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that describe one deployment, handed on as `choice`, a mapping of those given."""
+
+    @wraps(function)
+    def with_choice(**given: Any) -> Any:
+        fields = {name: given.pop(name) for name in _CHOICE_FIELDS}
+        return function(choice={name: value for name, value in fields.items() if value is not None}, **given)
+
+    return _with(with_choice, *_CHOICE)
+
+
+def read_choice(given: Mapping[str, Any]) -> Choice:
     """The deployment that the options describe.
 
     Raises:
@@ -98,12 +147,10 @@ def read_choice(given: dict[str, Any]) -> Choice:
     from advisor.deployment import Choice
     from advisor.errors import validated
 
-    return validated(Choice, {name: value for name, value in given.items() if value is not None}, "options")
+    return validated(Choice, dict(given), "options")
 
 
-def read_inputs(
-    path: str, seed: int | None, profiles_folder: str | None, catalog_path: str | None
-) -> tuple[Scenario, list[Profile] | None, Path]:
+def read_inputs(path: str, inputs: Inputs) -> tuple[Scenario, list[Profile] | None, Path]:
     """The scenario, the profiles (None: the shipped ones), and the folder where its relative paths start.
 
     Raises:
@@ -111,11 +158,11 @@ def read_inputs(
     """
     from advisor.spec.scenario import load_scenario
 
-    take_catalog(catalog_path)
+    take_catalog(inputs.catalog_path)
     scenario = load_scenario(path)
-    if seed is not None:
-        scenario = scenario.model_copy(update={"seed": seed})
-    profiles = None if profiles_folder is None else read_profiles(profiles_folder)
+    if inputs.seed is not None:
+        scenario = scenario.model_copy(update={"seed": inputs.seed})
+    profiles = None if inputs.profiles_folder is None else read_profiles(inputs.profiles_folder)
     return scenario, profiles, Path() if path == "-" else Path(path).parent
 
 

@@ -12,8 +12,8 @@ from advisor.cli import options, terminal
 @click.command(
     epilog=options.example(
         "advisor recommend mine.yaml --report answer.html\nadvisor recommend - --json < mine.yaml",
-        "Exit codes: 0 a way to serve meets the objective; 2 input to mend; 3 none does (the answer is printed all "
-        "the same, with the nearest miss); 130 interrupted.",
+        "Exit codes: 0 a way to serve meets the objective; 2 input to mend; 3 none does (the answer is "
+        "printed all the same, with the nearest miss); 130 interrupted.",
     )
 )
 @click.argument("scenario")
@@ -30,37 +30,26 @@ from advisor.cli import options, terminal
 @options.inputs
 @options.face
 def recommend(
-    scenario: str,
-    reports: tuple[str, ...],
-    top: int,
-    seed: int | None,
-    profiles_folder: str | None,
-    catalog_path: str | None,
-    as_json: bool,
-    quiet: bool,
-    no_color: bool,
+    scenario: str, reports: tuple[str, ...], top: int, inputs: options.Inputs, face: options.Face
 ) -> int:
     """Rank every way to serve SCENARIO (a YAML file, or - for stdin), and say which to take and why."""
-    from advisor.report.folder import check_ending
+    from advisor.report.folder import check_ending, write_report
 
     for report in reports:
         check_ending(Path(report))
-    question, profiles, folder = options.read_inputs(scenario, seed, profiles_folder, catalog_path)
+    question, profiles, folder = options.read_inputs(scenario, inputs)
 
     from advisor.api import recommend as answer_to
+    from advisor.report.plain import answer as answer_text
     from advisor.spec.scenario import scenario_to_yaml
 
-    with terminal.Progress(silent=quiet or as_json) as progress:
+    with terminal.Progress(silent=face.silent) as progress:
         answer = answer_to(question, profiles, folder=folder, progress=progress)
     for report in reports:
-        from advisor.report.folder import write_report
-
         written = write_report(answer, Path(report), scenario_yaml=scenario_to_yaml(question))
-        terminal.tell(f"wrote {written[0]}", quiet)
-    if as_json:
+        terminal.tell(f"wrote {written[0]}", face.quiet)
+    if face.as_json:
         terminal.say(answer.model_dump_json(indent=2))
     else:
-        from advisor.report.plain import answer as answer_text
-
-        terminal.say(answer_text(answer, terminal.style(no_color), top))
+        terminal.say(answer_text(answer, terminal.style(face.no_color), top))
     return 0 if answer.recommended is not None else 3

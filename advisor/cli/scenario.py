@@ -61,7 +61,7 @@ def example(name: str, only_names: bool, as_json: bool) -> None:
 @click.argument("path")
 @options.as_json
 def check(path: str, as_json: bool) -> None:
-    """Check the scenario file PATH (- for stdin): every fault with its line, or one line that says it is good."""
+    """Check the scenario file PATH (- for stdin): every fault with its line, or one line if it is good."""
     from advisor.spec.scenario import load_scenario
 
     found = load_scenario(path)

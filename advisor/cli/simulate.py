@@ -14,8 +14,8 @@ from advisor.cli import options, terminal
 @click.command(
     epilog=options.example(
         "advisor simulate mine.yaml --way multi-lora --device H100-80-SXM --replicas 2 --max-loras 16",
-        "Exit codes: 0 simulated, whether the objective holds or not; 2 input to mend; 3 it cannot run (memory, "
-        "compatibility); 130 interrupted.",
+        "Exit codes: 0 simulated, whether the objective holds or not; 2 input to mend; 3 it cannot run "
+        "(memory, compatibility); 130 interrupted.",
     )
 )
 @click.argument("scenario")
@@ -26,36 +26,33 @@ from advisor.cli import options, terminal
 @options.inputs
 @options.face
 def simulate(
-    scenario: str, requests_path: str | None, as_json: bool, quiet: bool, no_color: bool, **given: Any
+    scenario: str,
+    choice: dict[str, Any],
+    requests_path: str | None,
+    inputs: options.Inputs,
+    face: options.Face,
 ) -> int:
     """Simulate one deployment of SCENARIO (a YAML file, or - for stdin) on its whole traffic."""
     from advisor.errors import InputError
 
     if requests_path is not None and Path(requests_path).suffix != ".parquet":
         raise InputError(f"{requests_path}: is no Parquet file name; allowed: a name that ends in .parquet.")
-    question, profiles, folder = options.read_inputs(scenario, *_inputs(given))
-    choice = options.read_choice(given)
+    question, profiles, folder = options.read_inputs(scenario, inputs)
 
     from advisor.api import simulate as simulated
+    from advisor.report.plain import option
 
-    done = simulated(question, choice, profiles, folder=folder)
+    done = simulated(question, options.read_choice(choice), profiles, folder=folder)
     if requests_path is not None:
-        terminal.tell(
-            f"wrote {_write(done.requests_table(), requests_path)} requests to {requests_path}", quiet
-        )
-    if as_json:
+        rows = _write(done.requests_table(), requests_path)
+        terminal.tell(f"wrote {rows} requests to {requests_path}", face.quiet)
+    if face.as_json:
         terminal.say(
             json.dumps({"schema_version": 1, "option": done.option.model_dump(mode="json")}, indent=2)
         )
     else:
-        from advisor.report.plain import option
-
-        terminal.say(option(done.option, terminal.style(no_color)))
+        terminal.say(option(done.option, terminal.style(face.no_color)))
     return 0
-
-
-def _inputs(given: dict[str, Any]) -> tuple[Any, Any, Any]:
-    return given.pop("seed"), given.pop("profiles_folder"), given.pop("catalog_path")
 
 
 def _write(table: Any, path: str) -> str:

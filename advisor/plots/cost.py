@@ -12,6 +12,8 @@ from advisor.tables.ranking import WAYS, hardware, label, limit_name, serving
 if TYPE_CHECKING:
     import altair as alt
 
+    from advisor.plots.theme import Drawn
+
 Metric = Literal["ttft", "tpot"]
 
 
@@ -31,7 +33,7 @@ def _latency_s(option: Option, metric: Metric, limit: SloCheck | None) -> float 
 
 
 def points(rec: Recommendation, metric: Metric) -> list[dict[str, Any]]:
-    """One row an option that has a price and was simulated: cost, latency, what it is, whether it is on the front."""
+    """One row an option with a price and a simulation: cost, latency, what it is, whether on the front."""
     limit = limit_of(rec, metric)
     rows: list[dict[str, Any]] = []
     for option in rec.options:
@@ -55,15 +57,15 @@ def points(rec: Recommendation, metric: Metric) -> list[dict[str, Any]]:
 
 
 def _mark_front(rows: list[dict[str, Any]]) -> None:
-    """Mark the options that no other one beats in cost and in latency; only such as meet the objective count."""
+    """Mark the options that no other beats in cost and in latency; only such as meet the objective."""
     best = float("inf")
     for row in sorted(rows, key=lambda r: (r["usd_per_hour"], r["latency_ms"])):
         row["front"] = bool(row["meets"] and not row["reference"] and row["latency_ms"] < best)
         best = min(best, row["latency_ms"]) if row["front"] else best
 
 
-def cost_latency(rec: Recommendation, metric: Metric) -> alt.LayerChart:
-    """Cost against a tail latency: filled options meet the objective, the line is the front, the dashes the limit."""
+def cost_latency(rec: Recommendation, metric: Metric) -> Drawn:
+    """Cost against a tail latency: filled meets the objective, the line is the front, dashes the limit."""
     import altair as alt
 
     rows, limit = points(rec, metric), limit_of(rec, metric)
@@ -110,7 +112,7 @@ def _limit_line(limit_ms: float) -> list[alt.Chart]:
     ]
 
 
-def prices(rec: Recommendation, top: int = 12) -> alt.LayerChart:
+def prices(rec: Recommendation, top: int = 12) -> Drawn:
     """Price of each option that meets the objective; the bar's outline says how sure its latency is."""
     import altair as alt
 
@@ -125,8 +127,9 @@ def prices(rec: Recommendation, top: int = 12) -> alt.LayerChart:
         }
         for o in options
     ]
+    order = [str(row["option"]) for row in rows]
     base = alt.Chart(theme.values(rows)).encode(
-        y=alt.Y("option:N", title=None, sort=[row["option"] for row in rows]),
+        y=alt.Y("option:N", title=None, sort=order),
         x=alt.X("usd_per_hour:Q", title="cost of the whole deployment ($/hour)"),
     )
     ways = [WAYS[way] for way in theme.WAY_COLOURS]

@@ -15,19 +15,20 @@ from advisor.tables.ranking import limit_name, recommended
 if TYPE_CHECKING:
     import altair as alt
 
+    from advisor.plots.theme import Drawn
     from advisor.sim.result import SimResult
 
 _QUANTILES: Final = 200  # points of a distribution; enough for a line, few enough for a small file
 
 
-def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> alt.LayerChart:
+def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> Drawn:
     """Load against p99 latency, replicas as they are; dashes: the limit; the upright line: the asked load."""
     import altair as alt
 
     option, limit = recommended(rec), limit_of(rec, metric)
     latency = curve.ttft_p99_s if metric == "ttft" else curve.tpot_p99_s
     origin = option.origin.value if option else "estimated"
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"load": load, "rate": rate, "ms": seconds * 1e3, "origin": origin}
         for load, rate, seconds in zip(curve.load, curve.rate_rps, latency, strict=True)
         if seconds > 0
@@ -38,11 +39,12 @@ def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> a
         y=alt.Y("ms:Q", title=f"{metric.upper()} p99 (ms)", scale=scale, axis=axis),
         tooltip=["load:Q", "rate:Q", "ms:Q"],
     )
+    asked = alt.Chart(theme.values([{"load": 1.0, "text": "asked"}]))
+    dash = origin_dash("origin:N", "figures are").legend(None)
     layers = [
-        alt.Chart(theme.values([{"load": 1.0, "text": "asked"}])).mark_rule(color=theme.GREY).encode(x="load:Q"),
-        alt.Chart(theme.values([{"load": 1.0, "text": "asked"}]))
-        .mark_text(align="left", dx=4, y=6, color=theme.GREY).encode(x="load:Q", text="text:N"),
-        base.mark_line(color=theme.BLUE, strokeWidth=2).encode(strokeDash=origin_dash("origin:N", "figures are").legend(None)),
+        asked.mark_rule(color=theme.GREY).encode(x="load:Q"),
+        asked.mark_text(align="left", dx=4, y=6, color=theme.GREY).encode(x="load:Q", text="text:N"),
+        base.mark_line(color=theme.BLUE, strokeWidth=2).encode(strokeDash=dash),
         base.mark_point(color=theme.BLUE, filled=True, size=45, opacity=1),
     ]  # fmt: skip
     if limit is not None:
@@ -57,7 +59,7 @@ def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> a
 
 
 def slots(sweep: SlotSweep) -> alt.HConcatChart:
-    """Effect of max_loras on admission (TTFT), on the kernels (TPOT) and on memory (KV cache), side by side."""
+    """Effect of max_loras on admission (TTFT), on the kernels (TPOT) and on memory (KV cache)."""
     import altair as alt
 
     rows: list[dict[str, Any]] = [
@@ -69,7 +71,7 @@ def slots(sweep: SlotSweep) -> alt.HConcatChart:
 
     linear = (alt.Scale(zero=False, padding=10), alt.Axis(format=",.6~g", tickCount=5))
 
-    def panel(field: str, title: str, scale: alt.Scale, axis: alt.Axis) -> alt.LayerChart:
+    def panel(field: str, title: str, scale: alt.Scale, axis: alt.Axis) -> Drawn:
         base = alt.Chart().encode(
             x=alt.X("max_loras:O", title="max_loras", axis=alt.Axis(labelAngle=0)),
             y=alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis),
@@ -88,13 +90,11 @@ def slots(sweep: SlotSweep) -> alt.HConcatChart:
     return alt.hconcat(*panels, data=theme.values(rows), spacing=28)
 
 
-def distribution(
-    results: Sequence[tuple[str, SimResult]], metric: Literal["ttft", "tpot", "e2e"]
-) -> alt.Chart:
+def distribution(results: Sequence[tuple[str, SimResult]], metric: Literal["ttft", "tpot", "e2e"]) -> Drawn:
     """Share of requests that are at least as fast, for one or several simulations."""
     import altair as alt
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, result in results:
         column = getattr(result, f"{metric}_s")[result.done]
         shares = np.linspace(0, 1, _QUANTILES + 1)
@@ -105,7 +105,7 @@ def distribution(
             if q > 0
         ]
     scale, axis = theme.log_ticks(row["ms"] for row in rows)
-    return (
+    chart: Drawn = (
         alt.Chart(theme.values(rows))
         .mark_line(interpolate="step-after")
         .encode(
@@ -115,9 +115,10 @@ def distribution(
         )
         .properties(width=theme.WIDTH - 100, height=240)
     )
+    return chart
 
 
-def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot", "e2e"]) -> alt.LayerChart:
+def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot", "e2e"]) -> Drawn:
     """p50 to p99 of several options: a line from p50 to p99, marks at p50, p90, p95 and p99."""
     import altair as alt
 

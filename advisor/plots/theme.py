@@ -12,7 +12,7 @@ from advisor.spec.spec import Origin
 if TYPE_CHECKING:
     import altair as alt
 
-    Drawn = alt.Chart | alt.LayerChart | alt.HConcatChart
+    Drawn = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart
 
 BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, GREY = PALETTE = (
     "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#8c8c8c",
@@ -23,8 +23,8 @@ WAY_COLOURS: Final = {"base": GREY, "multi-lora": BLUE, "merged": PURPLE}
 LIMIT_COLOUR: Final = RED
 CAUSE_COLOURS: Final = {
     "frontend": "#bbbbbb", "queue": YELLOW, "adapter_wait": "#dd8800", "load": RED, "preempted": "#882255",
-    "dense": BLUE, "attention": CYAN, "head": "#77aadd", "lora": PURPLE, "draft": GREEN, "all_reduce": "#44bb99",
-    "host": GREY,
+    "dense": BLUE, "attention": CYAN, "head": "#77aadd", "lora": PURPLE, "draft": GREEN,
+    "all_reduce": "#44bb99", "host": GREY,
 }  # fmt: skip
 ORIGIN_DASHES: Final[dict[Origin, list[int]]] = {
     Origin.MEASURED: [1, 0],
@@ -49,11 +49,11 @@ _FONT: Final = (
 )
 
 
-def values(rows: list[dict[str, Any]]) -> alt.Data:
+def values(rows: list[dict[str, Any]]) -> alt.InlineData:
     """Rows as inline data."""
     import altair as alt
 
-    return alt.Data(values=rows)
+    return alt.InlineData(values=rows)
 
 
 def log_ticks(numbers: Iterable[float]) -> tuple[alt.Scale, alt.Axis]:
@@ -74,8 +74,8 @@ def log_ticks(numbers: Iterable[float]) -> tuple[alt.Scale, alt.Axis]:
 def _config(ink: str) -> dict[str, Any]:
     axis = {
         "labelColor": ink, "titleColor": ink, "domainColor": ink, "tickColor": ink, "gridColor": ink,
-        "gridOpacity": 0.12, "domainOpacity": 0.4, "tickOpacity": 0.4, "labelFontSize": 12, "titleFontSize": 12,
-        "titleFontWeight": "normal", "labelLimit": 260, "titlePadding": 8,
+        "gridOpacity": 0.12, "domainOpacity": 0.4, "tickOpacity": 0.4, "labelFontSize": 12,
+        "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260, "titlePadding": 8,
     }  # fmt: skip
     legend = {
         "labelColor": ink,
@@ -126,7 +126,7 @@ def svg(chart: Drawn, prefix: str, label: str) -> str:
 
 
 def own_identifiers(text: str, prefix: str) -> str:
-    """Put a prefix before every identifier of an SVG and every reference to one: a page holds several SVGs."""
+    """Put a prefix before every identifier of an SVG and every reference to one: a page holds several."""
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
     return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)

@@ -11,13 +11,13 @@ from advisor.tables import units
 from advisor.tables.reasons import cause_word, memory_parts
 
 if TYPE_CHECKING:
-    import altair as alt
+    from advisor.plots.theme import Drawn
 
 _KINDS = {"base": theme.GREY, "slower": theme.RED, "faster": theme.GREEN, "this deployment": theme.BLUE}
 
 
 def waterfall_rows(why: Explanation, metric: Literal["ttft", "tpot"]) -> list[dict[str, Any]]:
-    """From the base's mean to the deployment's: one bar a cause, each starting where the last one ended, in ms."""
+    """From the base's mean to the deployment's: one bar a cause, each from where the last ended, in ms."""
     first, last = getattr(why.base, metric).mean_s, getattr(why.deployment, metric).mean_s
     rows = [
         {"step": "base model", "from": 0.0, "to": first * 1e3, "kind": "base", "text": units.duration(first)}
@@ -45,7 +45,7 @@ def waterfall_rows(why: Explanation, metric: Literal["ttft", "tpot"]) -> list[di
     return [*rows, end]
 
 
-def waterfall(why: Explanation, metric: Literal["ttft", "tpot"]) -> alt.LayerChart:
+def waterfall(why: Explanation, metric: Literal["ttft", "tpot"]) -> Drawn:
     """How the base's mean latency becomes the deployment's, cause by cause."""
     import altair as alt
 
@@ -67,11 +67,11 @@ def waterfall(why: Explanation, metric: Literal["ttft", "tpot"]) -> alt.LayerCha
     return alt.layer(bars, labels).properties(width=theme.WIDTH - 220, height=alt.Step(26))
 
 
-def causes(base: Outcome | None, own: Outcome, part: Literal["ttft", "decode"]) -> alt.Chart:
-    """Mean time of a request by cause, base above the deployment, up to the first token or from there to the last."""
+def causes(base: Outcome | None, own: Outcome, part: Literal["ttft", "decode"]) -> Drawn:
+    """Mean time of a request by cause, base above deployment, to the first token or from it to the last."""
     import altair as alt
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, out in (("base", base), ("this deployment", own)):
         found = {} if out is None else out.ttft_causes_s if part == "ttft" else out.decode_causes_s
         for order, (cause, seconds) in enumerate(found.items()):
@@ -82,7 +82,7 @@ def causes(base: Outcome | None, own: Outcome, part: Literal["ttft", "decode"]) 
     title = (
         "mean time to the first token (ms)" if part == "ttft" else "mean time from first to last token (ms)"
     )
-    return (
+    chart: Drawn = (
         alt.Chart(theme.values(rows))
         .mark_bar(height={"band": 0.75})
         .encode(
@@ -99,9 +99,10 @@ def causes(base: Outcome | None, own: Outcome, part: Literal["ttft", "decode"]) 
         )
         .properties(width=theme.WIDTH, height=alt.Step(38))
     )
+    return chart
 
 
-def memory(plan: MemoryPlan) -> alt.Chart:
+def memory(plan: MemoryPlan) -> Drawn:
     """Device memory as one bar."""
     import altair as alt
 
@@ -111,11 +112,11 @@ def memory(plan: MemoryPlan) -> alt.Chart:
         for (name, size), colour in zip(memory_parts(plan), colours, strict=True)
         if size > 0
     ]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"part": f"{name} {units.gib(size)} GiB", "gib": size / 2**30, "order": order, "row": "device"}
         for order, (name, size, _) in enumerate(parts)
     ]
-    return (
+    chart: Drawn = (
         alt.Chart(theme.values(rows))
         .mark_bar(height=34)
         .encode(
@@ -136,14 +137,15 @@ def memory(plan: MemoryPlan) -> alt.Chart:
         )
         .properties(width=theme.WIDTH, height=44)
     )
+    return chart
 
 
-def terms(origins: tuple[TermOrigin, ...]) -> alt.LayerChart:
+def terms(origins: tuple[TermOrigin, ...]) -> Drawn:
     """Share of the busy time by term, coloured by origin, with the term's interval as a line."""
     import altair as alt
 
     ordered = sorted(origins, key=lambda term: -term.share_of_busy_time)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "term": cause_word(t.term),
             "share": t.share_of_busy_time * 100,

@@ -1,4 +1,4 @@
-"""Writes reports: one file by its ending, or a folder with HTML, Markdown, pictures and the answer as JSON."""
+"""Writes reports: one file by its ending, or a folder with HTML, Markdown, pictures and JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_ending(path: Path) -> None:
 
 
 def write_report(rec: Recommendation, path: Path, *, scenario_yaml: str = "") -> list[Path]:
-    """Write one report; Markdown puts its pictures into `<name>-figures/` beside it. Returns what was written.
+    """Write one report; Markdown puts its pictures into `<name>-figures/` beside it. Returns the files.
 
     Raises:
         InputError: an unknown ending, or the place cannot be written.

@@ -1,4 +1,4 @@
-"""The answer as one HTML file: no script, no network, charts as inline SVG, light and dark, every text escaped."""
+"""The answer as one HTML file: no script, no network, charts as SVG, light and dark, all text escaped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _header(rec: Recommendation, said: tuple[Section, ...]) -> str:
     links = "".join(f'<a href="#{s.key}">{escape(_short(s.title))}</a>' for s in said if s.key != "answer")
     return (
         f'<header><p class="over">LoRA Advisor · {escape(facts)}</p><h1>{escape(ranking.headline(rec))}</h1>'
-        f'<p class="soft">Scenario {escape(rec.scenario)}. Objective: {escape(rec.objective)}.</p><nav>{links}</nav></header>'
+        f'<p class="soft">Scenario {escape(rec.scenario)}. Objective: {escape(rec.objective)}.</p>'
+        f"<nav>{links}</nav></header>"
     )
 
 
@@ -87,8 +88,8 @@ def _tiles(rec: Recommendation) -> str:
 
 def _tile(name: str, value: str, note: str, kind: str = "") -> str:
     return (
-        f'<div class="tile {kind}"><div class="name">{escape(name)}</div><div class="value">{escape(value)}</div>'
-        f'<div class="note">{escape(note)}</div></div>'
+        f'<div class="tile {kind}"><div class="name">{escape(name)}</div>'
+        f'<div class="value">{escape(value)}</div><div class="note">{escape(note)}</div></div>'
     )
 
 
@@ -143,7 +144,8 @@ def _table(content: Table) -> str:
         if content.notes and content.notes[index]:
             rows.append(f'<tr class="note"><td colspan="{len(row)}">{escape(content.notes[index])}</td></tr>')
     return (
-        f'<div class="table"><table><thead>{_heads(content.columns)}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'<div class="table"><table><thead>{_heads(content.columns)}</thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
         f'<p class="caption">{escape(content.caption)}</p>'
     )
 

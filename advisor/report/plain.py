@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation
 from advisor.report.sections import Section, sections
-from advisor.profile import Profile
 from advisor.tables import known, ranking, reasons, units
 from advisor.tables.table import Table
 from advisor.text import Style, bullet, heading, paragraph, table
@@ -23,7 +23,8 @@ def answer(rec: Recommendation, style: Style, top: int = 10) -> str:
         top: rows of each ranking; 0 shows all.
     """
     said = {section.key: section for section in sections(rec)}
-    title = f"{rec.scenario}: {rec.model}, {rec.workload.adapters_deployed:,} adapters, {units.significant(rec.workload.rate_rps)} requests/s"
+    rate = units.significant(rec.workload.rate_rps)
+    title = f"{rec.scenario}: {rec.model}, {rec.workload.adapters_deployed:,} adapters, {rate} requests/s"
     parts = [f"{heading(title, style)}\n{paragraph(f'Objective: {rec.objective}.', style)}"]
     parts += _ranked(ranking.ranking(rec), style, top)
     parts += _refused(rec, style, top)
@@ -32,7 +33,8 @@ def answer(rec: Recommendation, style: Style, top: int = 10) -> str:
     parts.append(
         style.dim(
             paragraph(
-                f"{rec.candidates:,} configurations considered, {rec.simulations:,} simulations, seed {rec.seed}, {rec.producer}.",
+                f"{rec.candidates:,} configurations considered, {rec.simulations:,} simulations, "
+                f"seed {rec.seed}, {rec.producer}.",
                 style,
             )
         )
@@ -87,8 +89,8 @@ def option(one: Option, style: Style) -> str:
         facts = (
             f"{out.requests:,} requests at {units.significant(out.throughput_rps)}/s, "
             f"{units.significant(out.output_tokens_per_s)} output tokens/s, replicas busy "
-            f"{units.share(out.utilisation)} % of the time, {units.significant(out.mean_batch)} requests in the "
-            f"mean batch, {out.preemptions:,} preemptions, {out.loads_to_slot:,} adapter loads "
+            f"{units.share(out.utilisation)} % of the time, {units.significant(out.mean_batch)} requests "
+            f"in the mean batch, {out.preemptions:,} preemptions, {out.loads_to_slot:,} adapter loads "
             f"({out.loads_from_disk:,} from disk), {units.share(out.goodput_share)} % within every limit."
         )
         parts += [table(ranking.outcome(out), style), paragraph(facts, style)]
@@ -125,8 +127,8 @@ def profile(one: Profile, style: Style) -> str:
     if one.residual is not None:
         r = one.residual
         checked = (
-            f"Held against {r.points:,} end-to-end points: median error {r.median_relative:+.1%}, 90 % of them within "
-            f"{r.p90_absolute_relative:.1%} ({r.source})."
+            f"Held against {r.points:,} end-to-end points: median error {r.median_relative:+.1%}, 90 % of "
+            f"them within {r.p90_absolute_relative:.1%} ({r.source})."
         )
         parts.append(paragraph(checked, style))
     parts += [bullet(note, style) for note in one.notes]

@@ -107,8 +107,8 @@ def _ranking(rec: Recommendation) -> Section | None:
     figures += [
         Figure(
             f"cost-{metric}",
-            f"Cost against {metric.upper()}. Filled: meets the objective; hollow: does not. The green line joins the "
-            "options that no other one beats in both; the ring is the recommended one.",
+            f"Cost against {metric.upper()}. Filled: meets the objective; hollow: does not. The green line "
+            "joins the options that no other one beats in both; the ring is the recommended one.",
             lambda metric=metric: cost.cost_latency(rec, metric),  # type: ignore[misc]
         )
         for metric in ("ttft", "tpot")
@@ -146,14 +146,15 @@ def _why(rec: Recommendation) -> Section | None:
     found = rec.explanation
     if found is None:
         return None
+    idle, queueing = units.duration(found.unloaded_ttft_s), units.duration(found.queueing_ttft_s)
     queue = (
-        f"A single request on an idle base replica sees its first token after {units.duration(found.unloaded_ttft_s)}; "
-        f"the load adds {units.duration(found.queueing_ttft_s)} to the base's mean."
+        f"A single request on an idle base replica sees its first token after {idle}; the load adds "
+        f"{queueing} to the base's mean."
     )
     figures = tuple(
         Figure(
             f"steps-{metric}",
-            f"Mean {metric.upper()}: from the base model to this deployment on the same replicas. Red adds, green saves.",
+            f"Mean {metric.upper()}: from the base to this deployment, same replicas. Red adds, green saves.",
             lambda metric=metric: why.waterfall(found, metric),  # type: ignore[misc]
         )
         for metric in ("ttft", "tpot")
@@ -187,10 +188,9 @@ def _knee(rec: Recommendation, best: Option | None) -> Section | None:
         return None
     words: tuple[str, ...] = ()
     if best is not None and best.headroom is not None:
-        words = (
-            f"With the replicas as they are, the limits hold up to {units.times(best.headroom)} the asked load of "
-            f"{units.significant(rec.workload.rate_rps)} requests/s.",
-        )
+        rate = units.significant(rec.workload.rate_rps)
+        held = f"the limits hold up to {units.times(best.headroom)} the asked load of {rate} requests/s"
+        words = (f"With the replicas as they are, {held}.",)
     figures = tuple(
         Figure(
             f"knee-{metric}",
@@ -209,8 +209,10 @@ def _slots(rec: Recommendation) -> Section | None:
     if sweep is None:
         return None
     words = (
-        "Too few slots make requests wait for their adapter; too many take KV memory and kernel time. "
-        f"Chosen here: {sweep.chosen}.",
+        (
+            "Too few slots make requests wait for their adapter; too many take KV memory and kernel time. "
+            f"Chosen here: {sweep.chosen}."
+        ),
     )
     figure = Figure(
         "slots",
@@ -254,9 +256,11 @@ def _terms(rec: Recommendation) -> Section | None:
     if not rec.terms:
         return None
     words = (
-        "Measured: on this device and engine, by us or by the named public source. Fitted: an equation fitted to such "
-        "measurements. Extrapolated: measured elsewhere and carried over. Estimated: computed by a stated rule. "
-        "Datasheet: vendor peaks times a typical efficiency.",
+        (
+            "Measured: on this device and engine, by us or by the named public source. Fitted: an equation "
+            "fitted to such measurements. Extrapolated: measured elsewhere and carried over. Estimated: "
+            "computed by a stated rule. Datasheet: vendor peaks times a typical efficiency."
+        ),
     )
     figure = Figure(
         "terms",

@@ -1,4 +1,4 @@
-"""The answer as tables: one source for terminal, Markdown, HTML, CSV and web, so that all faces show the same figures.
+"""The answer as tables: one source for terminal, Markdown, HTML, CSV and web, so that all show the same.
 
 units.py     one number, written for people
 table.py     a table: typed columns, rows of raw values; as CSV and Markdown

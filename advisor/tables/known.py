@@ -1,4 +1,4 @@
-"""What is known beforehand as tables: models, devices, prices, engines, profiles; each row with source and date."""
+"""What is known beforehand as tables: models, devices, prices, engines, profiles; with source and date."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def prices(found: Sequence[DevicePrice]) -> Table:
 def engines(found: Sequence[EngineCapability]) -> Table:
     """What serving engines can do, and their defaults."""
     columns = (
-        Column("engine"), Column("version"), Column("multi-LoRA"), Column("adapter loads"), Column("drafts with LoRA"),
-        Column("max_num_seqs", "count", weight=3), Column("date", weight=2), _SOURCE,
+        Column("engine"), Column("version"), Column("multi-LoRA"), Column("adapter loads"),
+        Column("drafts with LoRA"), Column("max_num_seqs", "count", weight=3), Column("date", weight=2),
+        _SOURCE,
     )  # fmt: skip
     rows = tuple(
         (
@@ -118,7 +119,8 @@ def profile_terms(profile: Profile) -> Table:
     for term in ("host", "frontend", "memory", "startup"):
         add("any", term, getattr(profile, term))
     columns = (
-        Column("model"), Column("term"), Column("figure is"), Column("from", "number", "interval", unit="×", weight=3),
+        Column("model"), Column("term"), Column("figure is"),
+        Column("from", "number", "interval", unit="×", weight=3),
         Column("to", "number", "interval", unit="×", weight=2), _SOURCE,
     )  # fmt: skip
     return Table(

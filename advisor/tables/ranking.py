@@ -109,7 +109,7 @@ def _marks(rec: Recommendation, options: Iterable[Option]) -> tuple[Mark, ...]:
 
 
 def ranking(rec: Recommendation) -> Table:
-    """Options that meet the objective, best first. The base model carries no rank: it cannot serve the adapters."""
+    """Options that meet the objective, best first. The base has no rank: it cannot serve the adapters."""
     options = [option for option in rec.options if option.feasible]
     ranks, rank = [], 0
     for option in options:
@@ -117,9 +117,9 @@ def ranking(rec: Recommendation) -> Table:
         ranks.append("ref" if option.is_reference else str(rank))
     return Table(
         "ranking",
-        "Ways to serve that meet the objective, best first. ref: the base model, for comparison; it cannot serve "
-        "the adapters. headroom: the load, in multiples of yours, at which a limit breaks. figures: the least "
-        "certain origin among the terms that matter.",
+        "Ways to serve that meet the objective, best first. ref: the base model, for comparison; it cannot "
+        "serve the adapters. headroom: the load, in multiples of yours, at which a limit breaks. figures: "
+        "the least certain origin among the terms that matter.",
         _COLUMNS,
         tuple(_row(rank, option) for rank, option in zip(ranks, options, strict=True)),
         _marks(rec, options),
@@ -186,16 +186,20 @@ def workload(facts: WorkloadFacts) -> Table:
         ("load", f"{units.significant(facts.rate_rps)} requests/s"),
         (
             "prompt",
-            f"{units.count(facts.prompt_tokens_mean)} tokens on average, p99 {units.count(facts.prompt_tokens_p99)}",
+            _length(facts.prompt_tokens_mean, facts.prompt_tokens_p99),
         ),
         (
             "answer",
-            f"{units.count(facts.output_tokens_mean)} tokens on average, p99 {units.count(facts.output_tokens_p99)}",
+            _length(facts.output_tokens_mean, facts.output_tokens_p99),
         ),
         ("adapters", f"{facts.adapters_deployed:,} deployed, {facts.adapters_active:,} asked for"),
         ("hottest adapter", f"{units.share(facts.top_adapter_share)} % of the requests"),
     )
     return Table("workload", "The traffic that was simulated.", (Column("traffic"), Column("value")), rows)
+
+
+def _length(mean: float, p99: float) -> str:
+    return f"{units.count(mean)} tokens on average, p99 {units.count(p99)}"
 
 
 def pools(option: Option) -> Table:
@@ -234,12 +238,8 @@ def settings(option: Option) -> Table:
         rows += [
             ("speculation", f"{_DRAFTS[spec.method]}, {spec.draft_length} tokens, {spec.model or 'no model'}")
         ]
-        rows += [
-            (
-                "tokens a verify step",
-                f"{spec.adapter_tokens_per_step:.2f} ({spec.origin.value}; base {spec.base_tokens_per_step:.2f})",
-            )
-        ]
+        ours, base = spec.adapter_tokens_per_step, spec.base_tokens_per_step
+        rows += [("tokens a verify step", f"{ours:.2f} ({spec.origin.value}), of the base {base:.2f}")]
     rows += [("router", option.router), ("replicas", f"{option.replicas} ({option.devices} devices)")]
     return Table(
         "settings",

@@ -1,4 +1,4 @@
-"""Why: what differs from the base, where time goes, the knee, the slots, the memory, and how sure each term is."""
+"""Why: what differs from the base, where time goes, knee, slots, memory, and how sure each term is."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def differences(why: Explanation) -> Table:
     ]
     rows += [(f"+ {d.cause}", d.ttft_mean_s, d.ttft_p99_s, d.tpot_mean_s, d.e2e_mean_s) for d in why.deltas]
     rows += [("= this deployment", own.ttft.mean_s, own.ttft.p99_s, own.tpot.mean_s, own.e2e.mean_s)]
-    marks: tuple[Mark, ...] = ("reference", *("",) * len(why.deltas), "total")  # type: ignore[assignment]
+    between: list[Mark] = [""] * len(why.deltas)
     return Table(
         "differences",
-        "From the base model to this deployment on the same replicas, in ms; each row is found by switching its "
-        "cause off.",
+        "From the base model to this deployment on the same replicas, in ms; each row is found by switching "
+        "its cause off.",
         (
             Column("cause"),
             Column("TTFT mean", "ms"),
@@ -59,12 +59,12 @@ def differences(why: Explanation) -> Table:
             Column("E2E mean", "ms", weight=1),
         ),
         tuple(rows),
-        marks,
+        ("reference", *between, "total"),
     )
 
 
 def causes(base: Outcome | None, own: Outcome) -> Table:
-    """Mean milliseconds by cause, to the first token and from there to the last; base beside the deployment."""
+    """Mean milliseconds by cause, to the first token and from there to the last, base beside deployment."""
     both = (*((base,) if base else ()), own)
     names = ("base", "this")[2 - len(both) :]
     columns = [Column("where time goes")]
@@ -128,7 +128,7 @@ def slots(sweep: SlotSweep) -> Table:
 
 
 def memory_parts(plan: MemoryPlan) -> tuple[tuple[str, float], ...]:
-    """Parts of the device memory in bytes, in the order in which they are taken; they add up to the device."""
+    """Parts of the device memory in bytes, in the order in which they are taken; together the device."""
     return (
         ("weights", plan.weights_bytes),
         ("engine overhead", plan.overhead_bytes),
@@ -174,8 +174,8 @@ def terms(origins: tuple[TermOrigin, ...]) -> Table:
     ordered = sorted(origins, key=lambda term: -term.share_of_busy_time)
     return Table(
         "terms",
-        "Terms of the step time: share of the busy time here, origin, and the interval that holds the truth with "
-        "about 90 % (as a factor).",
+        "Terms of the step time: share of the busy time here, origin, and the interval that holds the truth "
+        "with about 90 % (as a factor).",
         (
             Column("term"),
             Column("busy time", "share"),

@@ -1,4 +1,4 @@
-"""Numbers for people: three significant digits, the unit that is read most easily, nothing rounded into a lie."""
+"""Numbers for people: three significant digits, the unit that reads best, nothing rounded into a lie."""
 
 from __future__ import annotations
 

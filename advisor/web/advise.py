@@ -45,11 +45,14 @@ def _run(question: Question) -> None:
 
     bar = st.progress(0.0, "starting")
 
+    def tell(share: float, what: str) -> None:
+        bar.progress(min(1.0, share), show.plain(what))
+
     def compute() -> Recommendation:
         return api.recommend(
             question.scenario,
             folder=question.folder,
-            progress=lambda share, what: bar.progress(min(1.0, share), show.plain(what)),
+            progress=tell,
         )
 
     try:

@@ -1,4 +1,4 @@
-"""Where a scenario comes from: an example, an upload, the page's address; edited by hand, sent on by address."""
+"""Where a scenario comes from: an example, an upload, the page's address; edited by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scenario that came from a browser: read from text, and kept from reading files that are not the operator's to show."""
+"""A scenario from a browser: read from text, and kept from reading files that are not opened to it."""
 
 from __future__ import annotations
 

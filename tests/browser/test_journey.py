@@ -1,4 +1,4 @@
-"""What a user does, in a real browser: open, pick an example, run, read the recommendation, download, see an error."""
+"""What a user does, in a real browser: open, pick an example, run, read, download, see an error."""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""A recommendation built by hand: every field filled, numbers plausible and made up, for tests of the faces."""
+"""A recommendation built by hand: every field filled, numbers plausible and made up, to test the faces."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Literal
 
 from advisor.recommendation import (
     CauseDelta,
@@ -22,7 +25,14 @@ from advisor.recommendation import (
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin
 
+Way = Literal["base", "multi-lora", "merged"]
+Bound = Literal["", "memory", "slo", "compatibility", "budget", "replicas", "profile", "price"]
+Cause = Literal[
+    "adapter loading", "admission wait", "LoRA in decode", "LoRA in prefill", "slots' memory",
+    "prefix cache split by adapter", "speculation",
+]  # fmt: skip
 GIB = 2.0**30
+TABLE = "aiconfigurator-core 0.12.0, l40s, vllm 0.14.0"
 _TTFT_SHAPE = {
     "frontend": 0.07, "queue": 0.23, "adapter_wait": 0.05, "load": 0.04, "preempted": 0.0, "dense": 0.40,
     "attention": 0.06, "head": 0.01, "lora": 0.08, "draft": 0.0, "all_reduce": 0.0, "host": 0.06,
@@ -96,17 +106,29 @@ def memory(device_gib: float, slots_gib: float, draft_gib: float = 0.0) -> Memor
 
 
 def option(
-    way: str, device: str, *, ttft_s: float = 0.06, tpot_s: float = 0.011, replicas: int = 1, price: float = 3.99,
-    draft: bool = False, bound: str = "", reason: str = "", headroom: float | None = 1.4,
-    origin: Origin = Origin.ESTIMATED, device_gib: float = 80.0,
-) -> Option:  # fmt: skip
+    way: Way,
+    device: str,
+    *,
+    ttft_s: float = 0.06,
+    tpot_s: float = 0.011,
+    replicas: int = 1,
+    price: float = 3.99,
+    draft: bool = False,
+    bound: Bound = "",
+    reason: str = "",
+    headroom: float | None = 1.4,
+    origin: Origin = Origin.ESTIMATED,
+    device_gib: float = 80.0,
+) -> Option:
     """One option; `bound` makes it infeasible."""
     lora = way == "multi-lora"
-    good = outcome(
-        ttft_s, tpot_s, lora=lora, goodput=0.997 if not bound else 0.41, tau=2.6 if draft else None
-    )
+    goodput = 0.41 if bound else 0.997
+    good = outcome(ttft_s, tpot_s, lora=lora, goodput=goodput, tau=2.6 if draft else None)
     simulated = bound in ("", "slo")
-    limit = (("ttft", 0.2, good.ttft.p99_s), ("tpot", 0.05, good.tpot.p99_s))
+    limits: tuple[tuple[Literal["ttft", "tpot"], float, float], ...] = (
+        ("ttft", 0.2, good.ttft.p99_s),
+        ("tpot", 0.05, good.tpot.p99_s),
+    )
     served = ("base",) if way == "base" else tuple(f"tenant-{i:02d}" for i in range(40))
     names = [served] if way != "merged" else [(name,) for name in served]
     return Option(
@@ -127,14 +149,14 @@ def option(
             note="acceptance of a domain fine-tune is assumed",
         )
         if draft
-        else None,  # fmt: skip
+        else None,
         limits=EngineLimits(
             max_num_seqs=256,
             max_num_batched_tokens=8192,
             max_loras=16 if lora else 0,
             max_cpu_loras=40 if lora else 0,
             max_lora_rank=16 if lora else 0,
-        ),  # fmt: skip
+        ),
         router="adapter-affinity" if lora else "least-outstanding",
         memory_share=0.92,
         feasible=not bound,
@@ -150,7 +172,7 @@ def option(
                 outcome=good if simulated else None,
             )
             for i, group in enumerate(names)
-        ),  # fmt: skip
+        ),
         replicas=replicas * len(names),
         devices=replicas * len(names),
         usd_per_device_hour=price,
@@ -161,7 +183,7 @@ def option(
         outcome=good if simulated else None,
         checks=tuple(
             SloCheck(metric=m, percentile=99.0, limit=lim, value=v, holds=v <= lim)
-            for m, lim, v in limit
+            for m, lim, v in limits
             if simulated
         ),
         memory=memory(device_gib, 1.4 if lora else 0.0, 0.9 if draft else 0.0),
@@ -174,32 +196,43 @@ def option(
 
 def options() -> tuple[Option, ...]:
     """Feasible ones by price, then those that are not."""
+    l40s = partial(option, device="L40S-48", device_gib=48, price=1.09)
+    h100 = partial(option, device="H100-80-SXM", price=3.99)
+    h200 = partial(option, device="H200-141-SXM", device_gib=141, price=4.59)
     slow = "p99 TTFT is 412 ms where 200 ms is asked; 2 replicas more would hold it at $6.54/h."
+    clash = "ngram speculation of this engine version does not run together with unmerged adapters."
+    full = "Weights take 15.0 GiB of 14.7 GiB usable; nothing is left for the KV cache."
     return (
-        option("multi-lora", "L40S-48", ttft_s=0.071, tpot_s=0.0172, replicas=2, price=1.09, headroom=1.15, device_gib=48),
-        option("multi-lora", "A100-80-SXM", ttft_s=0.064, tpot_s=0.0131, replicas=2, price=1.79, headroom=1.62),
-        option("base", "H100-80-SXM", ttft_s=0.031, tpot_s=0.0078, price=3.99, headroom=2.4),
-        option("multi-lora", "H100-80-SXM", ttft_s=0.043, tpot_s=0.0098, price=3.99, headroom=1.41),
-        option("multi-lora", "H100-80-SXM", ttft_s=0.049, tpot_s=0.0071, price=3.99, draft=True, headroom=1.22),
-        option("multi-lora", "H200-141-SXM", ttft_s=0.039, tpot_s=0.0081, price=4.59, headroom=1.71, device_gib=141),
-        option("multi-lora", "B200-180-SXM", ttft_s=0.025, tpot_s=0.0052, price=6.79, headroom=2.9, device_gib=180),
-        option("merged", "L40S-48", ttft_s=0.029, tpot_s=0.0151, price=1.09, headroom=4.1, device_gib=48),
-        option("merged", "H100-80-SXM", ttft_s=0.019, tpot_s=0.0061, price=3.99, headroom=9.0),
-        option("multi-lora", "L4-24", ttft_s=0.159, tpot_s=0.041, replicas=3, price=0.8, bound="slo", reason=slow, device_gib=24),
-        option("multi-lora", "L40S-48", draft=True, price=1.09, bound="compatibility", device_gib=48,
-               reason="ngram speculation of this engine version does not run together with unmerged adapters."),
-        option("merged", "T4-16", price=0.59, bound="memory", device_gib=16,
-               reason="Weights take 15.0 GiB of 14.7 GiB usable; nothing is left for the KV cache."),
-    )  # fmt: skip
+        l40s("multi-lora", ttft_s=0.071, tpot_s=0.0172, replicas=2, headroom=1.15),
+        option(
+            "multi-lora", "A100-80-SXM", ttft_s=0.064, tpot_s=0.0131, replicas=2, price=1.79, headroom=1.62
+        ),
+        h100("base", ttft_s=0.031, tpot_s=0.0078, headroom=2.4),
+        h100("multi-lora", ttft_s=0.043, tpot_s=0.0098, headroom=1.41),
+        h100("multi-lora", ttft_s=0.049, tpot_s=0.0071, draft=True, headroom=1.22),
+        h200("multi-lora", ttft_s=0.039, tpot_s=0.0081, headroom=1.71),
+        option("multi-lora", "B200-180-SXM", ttft_s=0.025, tpot_s=0.0052, price=6.79, headroom=2.9),
+        l40s("merged", ttft_s=0.029, tpot_s=0.0151, headroom=4.1),
+        h100("merged", ttft_s=0.019, tpot_s=0.0061, headroom=9.0),
+        option(
+            "multi-lora", "L4-24", ttft_s=0.159, tpot_s=0.041, replicas=3, price=0.8, bound="slo", reason=slow
+        ),
+        l40s("multi-lora", draft=True, bound="compatibility", reason=clash),
+        option("merged", "T4-16", price=0.59, bound="memory", reason=full, device_gib=16),
+    )
 
 
 def explanation() -> Explanation:
     """Base beside multi-LoRA; the deltas add up to the difference exactly."""
     base, own = outcome(0.031, 0.0131, lora=False), outcome(0.071, 0.0172)
-    shares = (
-        ("adapter loading", 0.12, 0.03), ("admission wait", 0.35, 0.0), ("LoRA in decode", 0.05, 0.80),
-        ("LoRA in prefill", 0.30, 0.10), ("slots' memory", 0.06, 0.02), ("prefix cache split by adapter", 0.12, 0.05),
-    )  # fmt: skip
+    shares: tuple[tuple[Cause, float, float], ...] = (
+        ("adapter loading", 0.12, 0.03),
+        ("admission wait", 0.35, 0.0),
+        ("LoRA in decode", 0.05, 0.80),
+        ("LoRA in prefill", 0.30, 0.10),
+        ("slots' memory", 0.06, 0.02),
+        ("prefix cache split by adapter", 0.12, 0.05),
+    )
     deltas = tuple(
         CauseDelta(
             cause=cause,
@@ -217,9 +250,21 @@ def explanation() -> Explanation:
         deltas=deltas,
         unloaded_ttft_s=0.022,
         queueing_ttft_s=0.009,
-        text="The pool's mean TTFT is 71.0 ms where its base needs 31.0 ms. Most of it is admission wait (14.0 ms): "
-        "with 16 slots, 7 % of the requests wait for one to fall free.",
+        text="The pool's mean TTFT is 71.0 ms where its base needs 31.0 ms. Most of it is admission wait "
+        "(14.0 ms): with 16 slots, 7 % of the requests wait for one to fall free.",
     )
+
+
+def turn(what: str, value: str, device: str, usd_per_hour: float) -> Turn:
+    """A changed input, and a multi-LoRA pool on this device as the advice."""
+    key = f"multi-lora/{device}/tp1/plain"
+    turns = device != "L40S-48"
+    return Turn(what=what, value=value, recommended=key, usd_per_hour=usd_per_hour, turns=turns)
+
+
+def term(name: str, origin: Origin, source: str, interval: tuple[float, float], share: float) -> TermOrigin:
+    """One term of the step time."""
+    return TermOrigin(term=name, origin=origin, source=source, interval=interval, share_of_busy_time=share)
 
 
 def example() -> Recommendation:
@@ -231,16 +276,23 @@ def example() -> Recommendation:
         model="Llama-3.1-8B",
         seed=7,
         workload=WorkloadFacts(
-            requests=2000, rate_rps=12.0, prompt_tokens_mean=1155.0, prompt_tokens_p99=7433.0,
-            output_tokens_mean=211.0, output_tokens_p99=1012.0, adapters_deployed=40, adapters_active=38,
-            top_adapter_share=0.27, notes=("2 adapters of the tenant mix got no request in the drawn trace.",),
-        ),  # fmt: skip
+            requests=2000,
+            rate_rps=12.0,
+            prompt_tokens_mean=1155.0,
+            prompt_tokens_p99=7433.0,
+            output_tokens_mean=211.0,
+            output_tokens_p99=1012.0,
+            adapters_deployed=40,
+            adapters_active=38,
+            top_adapter_share=0.27,
+            notes=("2 adapters of the tenant mix got no request in the drawn trace.",),
+        ),
         objective="cheapest with TTFT p99 at most 200 ms and TPOT p99 at most 50 ms",
         recommended=ranked[0].key,
-        summary="Serve all 40 adapters unmerged from one multi-LoRA pool of 2 × L40S-48 at $2.18 an hour: p99 TTFT is 185 ms "
-        "where 200 ms is asked, and p99 TPOT 28.2 ms where 50 ms is asked. The same pool on one H100-80-SXM costs 1.8 times as "
-        "much, and merging would need 40 deployments at $43.60 an hour. Set max_loras to 16: with 8 slots requests wait for a "
-        "slot, with 64 the slots take KV memory and kernel time.",
+        summary="Serve all 40 adapters unmerged from one multi-LoRA pool of 2 × L40S-48 at $2.18 an hour: "
+        "p99 TTFT is 185 ms where 200 ms is asked, and p99 TPOT 28.2 ms where 50 ms is asked. The same "
+        "pool on one H100-80-SXM costs 1.8 times as much, and merging would need 40 deployments at $43.60 an "
+        "hour. Set max_loras to 16: with 8 slots requests wait for a slot, with 64 the slots take KV memory and time.",
         options=ranked,
         candidates=96,
         simulations=214,
@@ -260,21 +312,25 @@ def example() -> Recommendation:
             chosen=16,
         ),
         turns=(
-            Turn(what="traffic", value="1.5× the load", recommended="multi-lora/A100-80-SXM/tp1/plain", usd_per_hour=3.58, turns=True),
-            Turn(what="traffic", value="0.5× the load", recommended=ranked[0].key, usd_per_hour=1.09, turns=False),
-            Turn(what="TTFT p99", value="100 ms", recommended="multi-lora/B200-180-SXM/tp1/plain", usd_per_hour=6.79, turns=True),
-            Turn(what="price of L40S-48", value="$1.80/h and above", recommended="multi-lora/A100-80-SXM/tp1/plain", usd_per_hour=3.58, turns=True),
+            turn("traffic", "1.5× the load", "A100-80-SXM", 3.58),
+            turn("traffic", "0.5× the load", "L40S-48", 1.09),
+            turn("TTFT p99", "100 ms", "B200-180-SXM", 6.79),
+            turn("price of L40S-48", "$1.80/h and above", "A100-80-SXM", 3.58),
         ),
         terms=(
-            TermOrigin(term="dense", origin=Origin.MEASURED, source="aiconfigurator-core 0.12.0, l40s, vllm 0.14.0", interval=(0.95, 1.05), share_of_busy_time=0.58),
-            TermOrigin(term="attention", origin=Origin.MEASURED, source="aiconfigurator-core 0.12.0, l40s, vllm 0.14.0", interval=(0.9, 1.1), share_of_busy_time=0.14),
-            TermOrigin(term="lora", origin=Origin.ESTIMATED, source="small-rank GEMMs of the same table plus launches", interval=(0.6, 1.7), share_of_busy_time=0.14),
-            TermOrigin(term="host", origin=Origin.EXTRAPOLATED, source="public runs on an H100 (BSC, May 2025)", interval=(0.7, 1.5), share_of_busy_time=0.08),
-            TermOrigin(term="head", origin=Origin.MEASURED, source="aiconfigurator-core 0.12.0, l40s, vllm 0.14.0", interval=(0.9, 1.1), share_of_busy_time=0.04),
-            TermOrigin(term="load", origin=Origin.EXTRAPOLATED, source="public adapter loads on an H100 (BSC, May 2025)", interval=(0.5, 2.0), share_of_busy_time=0.02),
+            term("dense", Origin.MEASURED, TABLE, (0.95, 1.05), 0.58),
+            term("attention", Origin.MEASURED, TABLE, (0.9, 1.1), 0.14),
+            term(
+                "lora", Origin.ESTIMATED, "small-rank GEMMs of the same table plus launches", (0.6, 1.7), 0.14
+            ),
+            term("host", Origin.EXTRAPOLATED, "public runs on an H100 (BSC, May 2025)", (0.7, 1.5), 0.08),
+            term("head", Origin.MEASURED, TABLE, (0.9, 1.1), 0.04),
+            term(
+                "load", Origin.EXTRAPOLATED, "public adapter loads on an H100 (BSC, 2025)", (0.5, 2.0), 0.02
+            ),
         ),
         next_steps=(
             "Measure the LoRA term on your own GPU: it decides most and is estimated.",
             "Replay an hour of your own trace: advisor recommend with a workload of kind trace.",
         ),
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""The shape of `advisor recommend --json`. Regenerate after a reviewed change: python -m tests.faces.golden"""
+"""The shape of `advisor recommend --json`; after a reviewed change: python -m tests.faces.golden"""
 
 from __future__ import annotations
 

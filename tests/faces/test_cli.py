@@ -44,7 +44,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         more["progress"](0.5, "sizing")
         if isinstance(called["answer"], BaseException):
             raise called["answer"]
-        return called["answer"]  # type: ignore[no-any-return]
+        return called["answer"]
 
     def simulate(scenario: Any, choice: Any, profiles: Any = None, **more: Any) -> Any:
         import pyarrow as pa
@@ -179,7 +179,7 @@ def unmet() -> Recommendation:
         update={
             "recommended": None,
             "options": tuple(o for o in options() if not o.feasible),
-            "summary": "Nothing meets the objective. Nearest: 3 x L4-24, with p99 TTFT 412 ms where 200 ms is asked.",
+            "summary": "Nothing meets the objective. Nearest: 3 x L4-24, with p99 TTFT 412 ms for 200 ms.",
             "knee": None,
             "slots": None,
             "explanation": None,

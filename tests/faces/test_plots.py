@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,10 @@ from advisor.tables.reasons import CAUSE_WORDS
 
 
 def charts(rec: Recommendation) -> dict[str, Any]:
-    assert rec.explanation and rec.knee and rec.slots and rec.options[0].memory
+    assert rec.explanation
+    assert rec.knee
+    assert rec.slots
+    assert rec.options[0].memory
     return {
         "cost": cost.cost_latency(rec, "ttft"),
         "cost-tpot": cost.cost_latency(rec, "tpot"),
@@ -34,11 +38,11 @@ def charts(rec: Recommendation) -> dict[str, Any]:
 def result() -> SimResult:
     requests = 50
     zeros, ints = np.zeros(requests), np.zeros(requests, dtype=np.int64)
-    first = np.linspace(0.01, 0.5, requests)
+    first, causes = np.linspace(0.01, 0.5, requests), np.zeros((requests, len(CAUSES)))
     return SimResult(
-        arrival_s=zeros, scheduled_s=zeros, first_token_s=first, last_token_s=first + 1.0, prompt_tokens=ints + 9,
-        output_tokens=ints + 5, cached_tokens=ints, adapter=ints, replica=ints, preemptions=ints, verify_steps=ints,
-        ttft_causes_s=np.zeros((requests, len(CAUSES))), decode_causes_s=np.zeros((requests, len(CAUSES))), end_s=2.0,
+        arrival_s=zeros, scheduled_s=zeros, first_token_s=first, last_token_s=first + 1.0,
+        prompt_tokens=ints + 9, output_tokens=ints + 5, cached_tokens=ints, adapter=ints, replica=ints,
+        preemptions=ints, verify_steps=ints, ttft_causes_s=causes, decode_causes_s=causes, end_s=2.0,
         steps=1, step_time_s=1.0, loads_from_disk=0, loads_to_slot=0, load_s=0.0,
     )  # fmt: skip
 
@@ -117,7 +121,7 @@ def test_the_steps_lead_from_the_base_to_the_deployment(
 ) -> None:
     assert rec.explanation
     rows = why.waterfall_rows(rec.explanation, metric)
-    for one, after in zip(rows[:-2], rows[1:-1], strict=True):
+    for one, after in pairwise(rows[:-1]):
         assert after["from"] == pytest.approx(one["to"])
     assert rows[-2]["to"] == pytest.approx(rows[-1]["to"])
 
@@ -134,7 +138,7 @@ def test_every_origin_has_its_line_and_its_colour() -> None:
 
 
 def test_a_distribution_is_aggregated(rec: Recommendation) -> None:
-    rows = next(values(load.distribution([("a", result())], "ttft").to_dict(), "data"))["values"]
+    (rows,) = load.distribution([("a", result())], "ttft").to_dict()["datasets"].values()
     assert len(rows) == 201
     assert rows[-1]["ms"] == pytest.approx(500)
 

@@ -31,12 +31,16 @@ ALL = (
 
 def every_table(rec: Recommendation) -> dict[str, Table]:
     best = rec.options[0]
-    assert rec.explanation and rec.knee and rec.slots and best.memory
+    assert rec.explanation
+    assert rec.knee
+    assert rec.slots
+    assert best.memory
     tables = (
         ranking.ranking(rec), ranking.refused(rec), ranking.checks(best), ranking.workload(rec.workload),
         ranking.settings(best), reasons.differences(rec.explanation),
         reasons.causes(rec.explanation.base, rec.explanation.deployment), reasons.knee(rec.knee),
-        reasons.slots(rec.slots), reasons.memory(best.memory), reasons.turns(rec, rec.turns), reasons.terms(rec.terms),
+        reasons.slots(rec.slots), reasons.memory(best.memory), reasons.turns(rec, rec.turns),
+        reasons.terms(rec.terms),
     )  # fmt: skip
     return dict(zip(ALL, tables, strict=True))
 

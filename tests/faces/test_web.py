@@ -7,6 +7,7 @@ import pytest
 
 from advisor import api
 from advisor.errors import InfeasibleError, InputError
+from advisor.recommendation import Recommendation
 from advisor.web import address
 from advisor.web.answers import Answers, key_of
 from advisor.web.question import VARIABLE, read_question
@@ -77,7 +78,7 @@ def test_the_example_is_answered_with_ranking_and_reasons(fake_api: Api) -> None
         if "way to serve" in frame.value.columns and "#" in frame.value.columns
     )
     assert ranking.iloc[0]["TTFT p99 (ms)"] == pytest.approx(185, abs=0.5)
-    assert list(ranking[""])[0] == "→"
+    assert ranking.iloc[0][""] == "→"
     assert "Serve all 40 adapters unmerged" in said(app)
     assert "adapter loading" in "".join(str(frame.value.to_dict()) for frame in app.dataframe)
 
@@ -226,11 +227,15 @@ class TestAddress:
 
 class TestAnswers:
     def test_the_least_recently_used_is_dropped(self) -> None:
-        store, made = Answers(kept=2), []
+        store = Answers(kept=2)
+        made: list[str] = []
 
         def ask(name: str) -> None:
-            question = read_question(MINIMAL.replace("small", name), None)
-            store.get(question, lambda: made.append(name) or example())  # type: ignore[func-returns-value]
+            def compute() -> Recommendation:
+                made.append(name)
+                return example()
+
+            store.get(read_question(MINIMAL.replace("small", name), None), compute)
 
         for name in ("a", "b", "a", "c", "a", "b"):
             ask(name)
