@@ -37,6 +37,7 @@ class Bookkeeping:
         "_async",
         "_block_tokens",
         "_blocked",
+        "_budget",
         "_cache",
         "_channels",
         "_chunks",
@@ -47,6 +48,7 @@ class Bookkeeping:
         "_first_place",
         "_first_s",
         "_growth_s",
+        "_has_tree",
         "_idle",
         "_inbox",
         "_inbox_s",
@@ -105,6 +107,8 @@ class Bookkeeping:
         self._run = shared
         self._limits = setup.limits
         self._block_tokens = setup.limits.kv_block_tokens
+        self._budget = setup.limits.max_num_batched_tokens
+        self._has_tree = tree is not None
         self._lora = setup.limits.max_loras > 0
         self._async = setup.limits.async_scheduling
         self._overlapped = setup.limits.load_mode == "overlapped"

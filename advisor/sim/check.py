@@ -51,6 +51,8 @@ def _fleet_problems(fleet: FleetSetup) -> list[str]:
             problems.append(
                 f"{where}.recover_after_s is {failure.recover_after_s}; allowed: at least 0, or inf."
             )
+    if fleet.max_outstanding is not None and fleet.max_outstanding < 1:
+        problems.append(f"fleet: max_outstanding is {fleet.max_outstanding}; allowed: at least 1, or none.")
     if fleet.horizon_s is not None and not 0 < fleet.horizon_s < math.inf:
         problems.append(f"fleet: horizon_s is {fleet.horizon_s}; allowed: more than 0, or none.")
     return problems

@@ -8,6 +8,7 @@ when it is preempted. A span is a sum over this table instead of a closed form.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from heapq import heappush
 
 import numpy as np
@@ -23,6 +24,7 @@ from advisor.sim.waiting import SHIFT
 from advisor.steptime.batch import DecodeLine
 
 _ROOM = 4096
+_FEW = 16
 
 
 class DraftingReplica(SkippingReplica):
@@ -52,8 +54,8 @@ class DraftingReplica(SkippingReplica):
         self._futures: dict[
             int, tuple[int, Future]
         ] = {}  # request -> step before its first verify step, future
-        self._contexts = np.zeros(0, dtype=np.int64)  # before each step of the span
-        self._ends_s = np.zeros(0)  # of each step of the span, from its start
+        self._contexts: list[int] = []  # before each step of the span
+        self._ends_s: list[float] = []  # of each step of the span, from its start
 
     def _begin_decoding(self, number: int, request: int, emitted: int) -> None:
         run = self._run
@@ -120,7 +122,7 @@ class DraftingReplica(SkippingReplica):
             return self._served_context
         self._context += int(self._gains[at : at + steps].sum()) & TOKENS
         self._kv.take(self._blocks_due(self._n + 1, steps - 1))
-        return int(self._contexts[:steps].sum())
+        return sum(self._contexts[:steps])
 
     def _steps_ahead(self, steps: int, line: DecodeLine) -> int:
         coming_s = math.inf
@@ -133,27 +135,46 @@ class DraftingReplica(SkippingReplica):
             return 1
         at = self._n + 1 - self._gains_from
         gains = self._gains[at : at + steps]
-        tokens = (gains & TOKENS).cumsum()
-        contexts = np.empty(steps, dtype=np.int64)
-        contexts[0] = self._served_context
-        contexts[1:] = tokens[:-1] + self._served_context
-        if line.context_high < math.inf:
-            steps = min(steps, int(np.searchsorted(contexts, line.context_high)))
-        blocks = (gains[1:] >> BLOCKS).cumsum()
-        steps = min(steps, 1 + int(np.searchsorted(blocks, self._kv.free, side="right")))
-        self._contexts = contexts[:steps]
-        self._ends_s = (self._first_s + self._slope_s * (self._contexts - self._served_context)).cumsum()
+        if steps <= _FEW:
+            self._lay_out_few(gains.tolist(), line)
+        else:
+            self._lay_out(gains, line)
+        steps = len(self._ends_s)
         if coming_s < self._t + self._span_s(steps):
             steps = min(steps, self._steps_to(coming_s) + self._async)
         return steps
 
+    def _lay_out(self, gains: NDArray[np.int64], line: DecodeLine) -> None:
+        """Contexts and ends of the steps that this line and the free KV blocks allow."""
+        contexts = np.empty(len(gains), dtype=np.int64)
+        contexts[0] = self._served_context
+        contexts[1:] = (gains[:-1] & TOKENS).cumsum() + self._served_context
+        steps = 1 + int(np.searchsorted((gains[1:] >> BLOCKS).cumsum(), self._kv.free, side="right"))
+        if line.context_high < math.inf:
+            steps = min(steps, int(np.searchsorted(contexts, line.context_high)))
+        ends_s = (self._first_s + self._slope_s * (contexts[:steps] - self._served_context)).cumsum()
+        self._contexts, self._ends_s = contexts[:steps].tolist(), ends_s.tolist()
+
+    def _lay_out_few(self, gains: list[int], line: DecodeLine) -> None:
+        """The same for a handful of steps, where numpy's calls would cost more than the sums."""
+        context, free, ends_s = self._served_context, self._kv.free, self._first_s
+        self._contexts, self._ends_s = [context], [ends_s]
+        for before, gain in zip(gains, gains[1:], strict=False):
+            context += before & TOKENS
+            free -= gain >> BLOCKS
+            if free < 0 or context >= line.context_high:
+                return
+            ends_s += self._first_s + self._slope_s * (context - self._served_context)
+            self._contexts.append(context)
+            self._ends_s.append(ends_s)
+
     def _span_s(self, steps: int) -> float:
-        return self._first_s if steps == 1 else float(self._ends_s[steps - 1])
+        return self._first_s if steps == 1 else self._ends_s[steps - 1]
 
     def _steps_to(self, time_s: float) -> int:
         if self._t + self._first_s >= time_s:
             return 1
-        steps = min(len(self._ends_s), 1 + int(np.searchsorted(self._ends_s, time_s - self._t)))
+        steps = min(len(self._ends_s), 1 + bisect_left(self._ends_s, time_s - self._t))
         while steps > 1 and self._t + self._span_s(steps - 1) >= time_s:
             steps -= 1
         while steps < len(self._ends_s) and self._t + self._span_s(steps) < time_s:

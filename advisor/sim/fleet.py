@@ -97,7 +97,8 @@ def simulate_fleet(
 def _is_foreseen(fleet: FleetSetup) -> bool:
     """Whether each request's replica is known beforehand, so that arrivals need no events of their own."""
     static = fleet.replicas == 1 or fleet.router == "round-robin"
-    return static and not any(fleet.start_s) and not fleet.failures
+    plain = fleet.max_outstanding is None and not fleet.failures
+    return static and plain and not any(fleet.start_s)
 
 
 class _Dispatch:
@@ -114,7 +115,9 @@ class _Dispatch:
         self._adapters = array("q", trace.adapter.astype(np.int64).tobytes())
         self._live = [False] * fleet.replicas
         self._next = 0
+        self._arrival = Alarm(env, self._arrive)
         self._homeless: list[int] = []  # requests that wait for any replica to be live
+        self._refused = 0
 
     def begin(self) -> None:
         """Schedule what is known beforehand."""
@@ -137,22 +140,36 @@ class _Dispatch:
 
     def notes(self) -> tuple[str, ...]:
         """What the reader of the result should know."""
-        if not self._homeless:
-            return ()
-        return (f"{len(self._homeless)} requests found no live replica until the end.",)
+        notes = []
+        if self._homeless:
+            notes.append(f"{len(self._homeless)} requests found no live replica until the end.")
+        if self._refused:
+            most = self._fleet.max_outstanding
+            notes.append(f"{self._refused} requests were refused while {most} others were unfinished.")
+        return tuple(notes)
 
     def _at(self, time_s: float, priority: EventPriority, action: Callable[[], None]) -> None:
         Alarm(self._env, action).set(time_s, priority)
 
     def _expect_arrival(self) -> None:
         if self._next < len(self._arrivals):
-            self._at(self._arrivals[self._next], ARRIVAL, self._arrive)
+            self._arrival.set(self._arrivals[self._next], ARRIVAL)
 
     def _arrive(self) -> None:
         request = self._next
         self._next += 1
-        self._route(request)
+        if self._is_full():
+            self._refused += 1
+        else:
+            self._route(request)
         self._expect_arrival()
+
+    def _is_full(self) -> bool:
+        """Whether `max_outstanding` requests are unfinished."""
+        most = self._fleet.max_outstanding
+        if most is None:
+            return False
+        return len(self._homeless) + sum(replica.outstanding for replica in self._replicas) >= most
 
     def _route(self, request: int) -> None:
         outstanding = [replica.outstanding for replica in self._replicas]

@@ -61,3 +61,4 @@ class FleetSetup:
     start_s: tuple[float, ...] = ()  # when each replica is ready; empty: all at 0
     failures: tuple[Failure, ...] = ()
     horizon_s: float | None = None  # stop here and count what is unfinished; None: run until all is done
+    max_outstanding: int | None = None  # a request is refused while so many are unfinished; None: never

@@ -197,7 +197,7 @@ class SkippingReplica(Walk):
             request = self._running[number]
             if self._partial:
                 self._partial.pop(number, None)
-            if self.tree is not None:
+            if self._has_tree:
                 self._kv.register(request)
             emitted = 1
             if first[request] < 0:
@@ -247,24 +247,23 @@ class SkippingReplica(Walk):
         """Who runs in the next step; returns how many were preempted for it."""
         decodes = self._served = self._decodes
         self._served_context = self._context
-        left = self._limits_tokens() - decodes * self.width
+        left = self._budget - decodes * self.width
         due = self._blocks_due(self._n, 1) if decodes else 0
         self._closed = False
         if self._partial or left < 0 or due > self._kv.free:
             left, preempted = self._continue_running(left, due)
             if preempted:
                 return preempted
-        elif due:
+        elif self._has_tree:
             self._kv.take(due)
+        else:
+            self._kv.free -= due
         if left > 0:
             if len(self._waiting):
                 self._admit(left)
         else:
             self._closed = True
         return 0
-
-    def _limits_tokens(self) -> int:
-        return self._limits.max_num_batched_tokens
 
     def _blocks_due(self, step: int, steps: int) -> int:
         """KV blocks that the decoding requests begin in so many steps, after `step` have been made."""
@@ -278,7 +277,7 @@ class SkippingReplica(Walk):
         """Admit waiting requests; `left` tokens of the budget are free."""
         waiting, cache, kv, running, run = self._waiting, self._cache, self._kv, self._running, self._run
         block_tokens, threshold = self._block_tokens, self._limits.long_prefill_token_threshold
-        seats, has_tree = self._limits.max_num_seqs, self.tree is not None
+        seats, has_tree = self._limits.max_num_seqs, self._has_tree
         while left > 0:
             if len(running) >= seats:
                 self._closed = True
@@ -306,9 +305,12 @@ class SkippingReplica(Walk):
                 chunk = left
             if 0 < threshold < chunk and not alone:
                 chunk = threshold
+            blocks = -(-(cached + chunk) // block_tokens) - hit
             if has_tree:
                 kv.hold(request)
-            kv.take(-(-(cached + chunk) // block_tokens) - hit)
+                kv.take(blocks)
+            else:
+                kv.free -= blocks
             number = self._admissions = self._admissions + 1
             running[number] = request
             if adapter >= 0:
