@@ -3,7 +3,7 @@
 Which file answers which question:
     engine.py        one step: schedule, load, draft, compute, choose, book. Read `Engine.step` first
     scheduling.py    the simulator's scheduler, with physical KV blocks (blocks.py) and aborted requests
-    requests.py      a request's tokens and times, a step's record, what a step hands out; books.py, options.py
+    requests.py      a request's tokens and times, a step's record, what a step hands out; books.py
     adapters.py      registered, in host memory, in a slot: real loads, blocking or overlapped
     lora.py          slots on the device, and the grouped product of one batch; peft.py reads adapter folders
     model.py         the decoder: tensors in, tensors out; rope.py, attention.py, batch.py, kv.py belong to it

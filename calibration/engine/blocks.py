@@ -23,18 +23,6 @@ from advisor.sim.kv import KvBlocks
 class BlockPool(KvBlocks):
     """Physical blocks of one engine. Fulfils the contract of `KvBlocks`, by request index."""
 
-    __slots__ = (
-        "_block_of",
-        "_block_tokens",
-        "_caching",
-        "_idle",
-        "_name_of",
-        "_names",
-        "_owners",
-        "_pool",
-        "_tables",
-    )
-
     def __init__(self, blocks: int, block_tokens: int, *, prefix_caching: bool) -> None:
         super().__init__(blocks)
         self._block_tokens = block_tokens

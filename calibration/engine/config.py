@@ -1,4 +1,4 @@
-"""What the engine computes, read from a Hugging Face config.json; what it cannot compute is refused by name."""
+"""What the engine computes, read from a Hugging Face config.json; the rest is refused by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from advisor.spec.model import ModelShape
 from advisor.spec.spec import Spec, WeightsDtype
 
 RopeKind = Literal["default", "linear", "dynamic", "llama3"]
-_ROPES: Final = ("default", "linear", "dynamic", "llama3")
+_ROPES: Final[tuple[RopeKind, ...]] = ("default", "linear", "dynamic", "llama3")
 _TYPES: Final = ("llama", "mistral", "qwen2", "qwen3")
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 
@@ -154,10 +154,11 @@ def _refuse(shape: ModelShape, config: _Config, dtype: str, source: str) -> None
 def _rope(config: _Config, source: str) -> Rope:
     field = "rope_parameters" if config.rope_parameters else "rope_scaling"
     given = config.rope_parameters or config.rope_scaling or _RopeConfig()
-    kind = given.rope_type or given.type or "default"
-    if kind not in _ROPES:
+    named = given.rope_type or given.type or "default"
+    kind = next((rope for rope in _ROPES if rope == named), None)
+    if kind is None:
         mend = "The built-in engine computes no other scaling of positions."
-        raise InputError(Problem(source, f"{field}.rope_type", kind, f"one of {', '.join(_ROPES)}", mend))
+        raise InputError(Problem(source, f"{field}.rope_type", named, f"one of {', '.join(_ROPES)}", mend))
     if kind == "llama3" and given.original_max_position_embeddings is None:
         raise InputError(
             Problem(source, f"{field}.original_max_position_embeddings", allowed="a whole number")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor
 
 from calibration.engine.batch import AttentionGroup, StepBatch
@@ -30,7 +30,9 @@ class KvCache:
 
 
 def paged_attention(query: Tensor, cache: KvCache, layer: int, batch: StepBatch) -> Tensor:
-    """Attention of each new token over its sequence: query (tokens, heads, head_dim) -> (tokens, heads · head_dim).
+    """Attention of each new token over its sequence.
+
+    query: (tokens, heads, head_dim) -> (tokens, heads · head_dim).
 
     The blocks of a group are gathered into one padded tensor, at most a quarter of it padding, and
     torch's scaled_dot_product_attention does the rest. A kernel that reads the blocks where they are

@@ -12,27 +12,27 @@ from calibration.engine.peft import Delta
 from calibration.engine.weights import PACKED, Weights, read_module, rows_of
 
 
-@torch.inference_mode()
 def merge(weights: Weights, architecture: Architecture, deltas: Mapping[tuple[int, str], Delta]) -> None:
     """W <- W + scale · B·A in place, summed in float32 on the weights' device and rounded once."""
     place = _places(architecture)
-    for (layer, module), delta in deltas.items():
-        packed, first, last = place[module]
-        rows = weights.layers[layer].matrices[packed][first:last]
-        a, b = (half.to(rows.device, torch.float32) for half in (delta.a, delta.b))
-        rows.copy_(rows.float() + delta.scale * (b @ a))
+    with torch.inference_mode():
+        for (layer, module), delta in deltas.items():
+            packed, first, last = place[module]
+            rows = weights.layers[layer].matrices[packed][first:last]
+            a, b = (half.to(rows.device, torch.float32) for half in (delta.a, delta.b))
+            rows.copy_(rows.float() + delta.scale * (b @ a))
 
 
-@torch.inference_mode()
 def unmerge(
     weights: Weights, architecture: Architecture, modules: Iterable[tuple[int, str]], model_dir: str | Path
 ) -> None:
     """Read the named (layer, module) again. Subtracting would leave the roundings of the merge behind."""
     place = _places(architecture)
-    for layer, module in modules:
-        packed, first, last = place[module]
-        rows = weights.layers[layer].matrices[packed][first:last]
-        rows.copy_(read_module(model_dir, layer, module))
+    with torch.inference_mode():
+        for layer, module in modules:
+            packed, first, last = place[module]
+            rows = weights.layers[layer].matrices[packed][first:last]
+            rows.copy_(read_module(model_dir, layer, module))
 
 
 def _places(architecture: Architecture) -> dict[str, tuple[str, int, int]]:

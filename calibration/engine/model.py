@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor
 
 from calibration.engine.batch import StepBatch
@@ -37,21 +37,20 @@ class Model:
         return cls(architecture, weights, cos.to(like), sin.to(like))
 
 
-@torch.inference_mode()
 def forward(model: Model, batch: StepBatch, cache: KvCache, slots: LoraSlots | None = None) -> Tensor:
     """Logits of the rows that ask for them, in float32; writes the new tokens' KV."""
     weights, eps = model.weights, model.architecture.norm_eps
     lora = slots if batch.lora else None
-    cos, sin = model.cos[batch.positions, None], model.sin[batch.positions, None]
-    hidden = F.embedding(batch.tokens, weights.embedding)
-    for index, layer in enumerate(weights.layers):
-        x = _norm(hidden, layer.input_norm, eps)
-        x = _attention(model, layer, index, x, cos, sin, batch, cache, lora)
-        hidden = hidden + x
-        x = _norm(hidden, layer.post_norm, eps)
-        hidden = hidden + _mlp(layer, index, x, batch, lora)
-    hidden = _norm(hidden[batch.output_rows], weights.norm, eps)
-    return F.linear(hidden, weights.head).float()
+    with torch.inference_mode():
+        cos, sin = model.cos[batch.positions, None], model.sin[batch.positions, None]
+        hidden = F.embedding(batch.tokens, weights.embedding)
+        for index, layer in enumerate(weights.layers):
+            x = _norm(hidden, layer.input_norm, eps)
+            hidden = hidden + _attention(model, layer, index, x, cos, sin, batch, cache, lora)
+            x = _norm(hidden, layer.post_norm, eps)
+            hidden = hidden + _mlp(layer, index, x, batch, lora)
+        hidden = _norm(hidden[batch.output_rows], weights.norm, eps)
+        return F.linear(hidden, weights.head).float()
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -73,10 +72,11 @@ def _attention(  # noqa: PLR0913 - one step's state, all of it used
     architecture = model.architecture
     shape, eps = architecture.shape, architecture.norm_eps
     qkv = _linear(layer, "qkv", index, x, batch, lora)
-    q, k, v = qkv.split((architecture.heads_width, architecture.kv_width, architecture.kv_width), dim=-1)
-    query = q.unflatten(-1, (shape.heads, shape.head_dim))
-    key = k.unflatten(-1, (shape.kv_heads, shape.head_dim))
-    value = v.unflatten(-1, (shape.kv_heads, shape.head_dim))
+    widths = [architecture.heads_width, architecture.kv_width, architecture.kv_width]
+    q, k, v = torch.split_with_sizes(qkv, widths, dim=-1)
+    query = q.view(-1, shape.heads, shape.head_dim)
+    key = k.view(-1, shape.kv_heads, shape.head_dim)
+    value = v.view(-1, shape.kv_heads, shape.head_dim)
     if layer.q_norm is not None and layer.k_norm is not None:
         query, key = _norm(query, layer.q_norm, eps), _norm(key, layer.k_norm, eps)
     query, key = rotate(query, cos, sin), rotate(key, cos, sin)

@@ -1,4 +1,4 @@
-"""Reading a PEFT adapter folder as matrices; what PEFT can express and the engine cannot is refused by name."""
+"""Reading a PEFT adapter folder as matrices; what the engine cannot serve of it is refused by name."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Reason = Literal["length", "stop", "abort", "error"]
 
 @dataclass(slots=True, eq=False)
 class LiveRequest:
-    """A request's tokens and times, around the scheduler's counts. Times are of the engine's clock, in seconds."""
+    """A request's tokens and times, around the scheduler's counts. Times are those of the engine's clock."""
 
     request: Request
     adapter: str | None
@@ -49,7 +49,7 @@ class TokenOutput(NamedTuple):
 
 
 class StepRecord(NamedTuple):
-    """One step, as calibration and replay read it. Seconds add up to the step but for a rest of bookkeeping."""
+    """One step, as calibration and replay read it. The seconds are the step's but for some bookkeeping."""
 
     start_s: float
     end_s: float

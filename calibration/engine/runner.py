@@ -40,7 +40,7 @@ class Runner:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise InputError(f"device is {device!r}; allowed: cpu, since torch finds no CUDA device.")
         self.block_tokens = block_tokens
-        self._copies = torch.cuda.Stream(self.device) if self.pinned else None
+        self._copies = torch.cuda.Stream(self.device) if self.pinned else None  # type: ignore[no-untyped-call]
 
     @property
     def pinned(self) -> bool:

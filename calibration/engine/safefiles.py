@@ -1,4 +1,4 @@
-"""Opening safetensors files: a damaged file, a pickle, or a name that leaves the folder is one clear sentence."""
+"""Opening safetensors files: what is wrong with one is one clear sentence; pickles are not opened."""
 
 from __future__ import annotations
 

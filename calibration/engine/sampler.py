@@ -66,7 +66,7 @@ def probabilities(logits: Tensor, samplings: Sequence[Sampling]) -> Tensor:
 
 
 def choose(probs: Tensor, lucks: Tensor) -> Tensor:
-    """Tokens by inverse cumulative distribution: probs (rows, vocab), not necessarily scaled; lucks (rows,)."""
+    """Tokens by inverse cumulative distribution: probs (rows, vocab), scaled or not; lucks (rows,)."""
     sums = probs.double().cumsum(-1)
     found = torch.searchsorted(sums, (lucks.to(sums) * sums[:, -1])[:, None], right=True)
     return found[:, 0].clamp_(max=probs.shape[1] - 1)

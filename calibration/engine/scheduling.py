@@ -1,4 +1,4 @@
-"""The simulator's scheduler as the live engine drives it: with physical blocks, and requests that are aborted."""
+"""The simulator's scheduler as the live engine drives it: physical blocks, and requests that are aborted."""
 
 from __future__ import annotations
 

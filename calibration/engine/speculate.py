@@ -98,7 +98,7 @@ class NgramDrafter:
 
 
 class ModelDrafter:
-    """Drafts with a model of its own, whose KV lies in blocks of the same numbers as the target's."""
+    """Drafts with a model of its own, whose KV lies in the same blocks of another cache."""
 
     def __init__(
         self, how: ModelDraft, runner: Runner, model: Model, cache: KvCache, pool: BlockPool
@@ -110,7 +110,7 @@ class ModelDrafter:
         self._pool = pool
 
     def propose(self, parts: Sequence[Part]) -> Proposal:
-        """γ passes; the first one also computes what the draft has not seen: prompt chunks, accepted tokens."""
+        """γ passes; the first one also computes what the draft has not seen: prompt chunks, a last draft."""
         decoding = [part.live for part in parts if not part.prefill]
         logits = self._forward([self._first_row(part) for part in parts])
         if not decoding:

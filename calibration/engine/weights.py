@@ -24,7 +24,7 @@ PACKED: Final[dict[str, tuple[str, ...]]] = {
     "gate_up": ("gate_proj", "up_proj"),
     "down": ("down_proj",),
 }
-"""Linear modules that read the same input are one matrix: packed name -> modules, in the order of their rows."""
+"""Modules that read the same input are one matrix: packed name -> modules, in the order of their rows."""
 
 
 @dataclass(slots=True)

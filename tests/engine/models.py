@@ -1,11 +1,22 @@
-"""Tiny models and adapters with random weights and the real architectures, written by transformers and PEFT."""
+"""Tiny models and adapters: real architectures, random weights, judged by transformers and PEFT."""
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from torch import Tensor
+
+torch.set_num_threads(2)
+peft = pytest.importorskip("peft", reason="no peft; install transformers and peft")
+transformers = pytest.importorskip("transformers", reason="no transformers; install transformers and peft")
+transformers.utils.logging.disable_progress_bar()
 
 VOCAB = 97
 SIZES: dict[str, Any] = {
@@ -49,11 +60,29 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name -> (architecture, what differs from SIZES)."""
 
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "stabilised": {"r": 8, "use_rslora": True},
+    "patterns": {
+        "target_modules": ["q_proj", "v_proj", "down_proj"],
+        "rank_pattern": {"q_proj": 2},
+        "alpha_pattern": {"layers.1.mlp.down_proj": 3},
+    },
+    "one-layer": {"target_modules": ["o_proj", "up_proj"], "layers_to_transform": [1], "r": 1},
+}
+"""Name -> what differs from an adapter of rank 4 on all linear modules."""
+
+
+@contextmanager
+def _their_deprecations() -> Iterator[None]:
+    """PEFT calls what transformers is about to rename."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
 
 def build_model(kind: str, seed: int = 0, **changes: Any) -> Any:
     """A transformers model with random weights; norms and biases are random too, so that they matter."""
-    import transformers
-
     family, extra = KINDS[kind]
     config = getattr(transformers, f"{family}Config")(**{**SIZES, **extra, **changes})
     with torch.random.fork_rng():
@@ -75,35 +104,58 @@ def save_model(
     return folder
 
 
-def save_adapter(folder: Path, kind: str = "llama", seed: int = 1, **lora: Any) -> Path:
-    """Write a PEFT adapter for such a model, with a B that is not zero."""
-    import peft
-
+def save_adapter(folder: Path, kind: str = "llama", seed: int = 1, size: float = 0.2, **lora: Any) -> Path:
+    """Write a PEFT adapter for such a model, whose B is not zero."""
     given = {
         "r": 4,
         "lora_alpha": 8,
         "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         "init_lora_weights": False,
     }
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _their_deprecations():
         torch.manual_seed(seed)
         model = peft.get_peft_model(build_model(kind), peft.LoraConfig(**{**given, **lora}))
         for name, parameter in model.named_parameters():
             if "lora_" in name:
-                parameter.data.normal_(0, 0.2)
-    model.save_pretrained(folder)
+                parameter.data.normal_(0, size)
+    model.save_pretrained(str(folder))
     return folder
 
 
-def reference_logits(
-    model_dir: Path, tokens: list[int], adapter: Path | None = None, dtype: torch.dtype | None = None
-) -> torch.Tensor:
-    """Logits of each token by transformers, with the adapter by PEFT: (tokens, vocab)."""
-    import peft
-    import transformers
-
-    model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype or "auto").eval()
+@functools.lru_cache(maxsize=64)
+def reference(model_dir: Path, adapter: Path | None = None, *, merged: bool = False) -> Any:
+    """The model by transformers, with the adapter by PEFT."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
     if adapter is not None:
-        model = peft.PeftModel.from_pretrained(model, adapter).eval()
+        with _their_deprecations():
+            model = peft.PeftModel.from_pretrained(model, adapter)
+        if merged:
+            model = model.merge_and_unload()
+    return model.eval()
+
+
+def reference_logits(
+    model_dir: Path, tokens: list[int], adapter: Path | None = None, *, merged: bool = False
+) -> Tensor:
+    """Logits of each token: (tokens, vocab)."""
     with torch.no_grad():
-        return model(torch.tensor([tokens])).logits[0].float()
+        logits: Tensor = reference(model_dir, adapter, merged=merged)(torch.tensor([tokens])).logits[0]
+    return logits.float()
+
+
+def reference_answer(
+    model_dir: Path, prompt: list[int], count: int, adapter: Path | None = None
+) -> list[int]:
+    """The likeliest tokens, each computed from all before it, without any cache."""
+    tokens = list(prompt)
+    for _ in range(count):
+        tokens.append(int(reference_logits(model_dir, tokens, adapter)[-1].argmax()))
+    return tokens[len(prompt) :]
+
+
+def some_tokens(count: int, seed: int = 0) -> list[int]:
+    """Random tokens."""
+    tokens: list[int] = torch.randint(
+        0, VOCAB, (count,), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
+    return tokens
