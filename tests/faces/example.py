@@ -292,7 +292,8 @@ def example() -> Recommendation:
         summary="Serve all 40 adapters unmerged from one multi-LoRA pool of 2 × L40S-48 at $2.18 an hour: "
         "p99 TTFT is 185 ms where 200 ms is asked, and p99 TPOT 28.2 ms where 50 ms is asked. The same "
         "pool on one H100-80-SXM costs 1.8 times as much, and merging would need 40 deployments at $43.60 an "
-        "hour. Set max_loras to 16: with 8 slots requests wait for a slot, with 64 the slots take KV memory and time.",
+        "hour. Set max_loras to 16: with 8 slots requests wait for a slot, with 64 they take KV memory and "
+        "kernel time.",
         options=ranked,
         candidates=96,
         simulations=214,
