@@ -140,7 +140,7 @@ def prices(rec: Recommendation, top: int = 12) -> Drawn:
         stroke=alt.Stroke(
             "way:N", legend=None, scale=alt.Scale(domain=ways, range=[*theme.WAY_COLOURS.values()])
         ),
-        strokeDash=origin_dash("origin:N", "figures are"),
+        strokeDash=origin_dash("origin:N", "figures are").legend(None),
     )
     labels = base.mark_text(align="left", dx=5).encode(text="text:N")
     return alt.layer(bars, labels).properties(width=theme.WIDTH - 240, height=alt.Step(24))

@@ -142,7 +142,7 @@ def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot"
             y=alt.Y("who:N", title=None, sort=order),
             x=alt.X("low:Q", title=f"{metric.upper()} (ms)", scale=scale, axis=axis),
             x2="high:Q",
-            strokeDash=origin_dash("origin:N", "figures are").legend(None),
+            strokeDash=origin_dash("origin:N", "figures are"),
         )
     )
     shape = alt.Shape(
@@ -151,7 +151,7 @@ def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot"
         scale=alt.Scale(
             domain=["p50", "p90", "p95", "p99"], range=["circle", "square", "diamond", "triangle-right"]
         ),
-        legend=alt.Legend(orient="bottom"),
+        legend=alt.Legend(orient="top"),
     )
     dots = (
         alt.Chart(theme.values(marks))

@@ -69,7 +69,7 @@ def _tiles(rec: Recommendation) -> str:
         _tile(
             "devices",
             ranking.hardware(best),
-            f"{best.replicas:,} replicas, {best.engine} {best.engine_version}",
+            f"{units.counted(best.replicas, 'replica')}, {best.engine} {best.engine_version}",
         )
     )
     for check in best.checks:

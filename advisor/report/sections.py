@@ -97,7 +97,7 @@ def _ranking(rec: Recommendation) -> Section | None:
             ),
             Figure(
                 "spread",
-                "Time to first token, p50 to p99; the line's style is the origin of the figures, as beside.",
+                "Time to first token, p50 to p99; the line says how sure it is.",
                 lambda: load.ranges(_named(rec), "ttft"),
             ),
         ]

@@ -240,7 +240,10 @@ def settings(option: Option) -> Table:
         ]
         ours, base = spec.adapter_tokens_per_step, spec.base_tokens_per_step
         rows += [("tokens a verify step", f"{ours:.2f} ({spec.origin.value}), of the base {base:.2f}")]
-    rows += [("router", option.router), ("replicas", f"{option.replicas} ({option.devices} devices)")]
+    rows += [
+        ("router", option.router),
+        ("replicas", f"{option.replicas} ({units.counted(option.devices, 'device')})"),
+    ]
     return Table(
         "settings",
         "The engine's settings by vLLM's names, and how many of it.",

@@ -68,6 +68,11 @@ def count(value: float) -> str:
     return f"{round(value):,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: 1 replica, 2 replicas."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def times(value: float) -> str:
     """Write a ratio: 1.85×, 12×."""
     return f"{value:,.2f}×" if value < 10 else f"{value:,.0f}×"

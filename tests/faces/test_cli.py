@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from advisor import api
+from advisor.cli import terminal
 from advisor.cli.failures import run
 from advisor.cli.reference import reference
 from advisor.cli.root import COMMANDS, root
 from advisor.errors import InfeasibleError, MeasurementError
 from advisor.recommendation import Recommendation
+from advisor.text import Style
 from tests.faces.example import example, explanation, options
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +190,61 @@ def unmet() -> Recommendation:
             "turns": (),
         }
     )
+
+
+class Watched(io.StringIO):
+    """A stream that somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class TestTerminal:
+    @pytest.fixture(autouse=True)
+    def plain_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("NO_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("TERM", "xterm")
+
+    @pytest.mark.parametrize(
+        ("silent", "watched", "drawn"), [(False, True, True), (True, True, False), (False, False, False)]
+    )
+    def test_progress_only_where_somebody_watches(
+        self, monkeypatch: pytest.MonkeyPatch, silent: bool, watched: bool, drawn: bool
+    ) -> None:
+        stream = Watched() if watched else io.StringIO()
+        monkeypatch.setattr("sys.stderr", stream)
+        with terminal.Progress(silent=silent) as progress:
+            progress(0.5, "sizing")
+            progress(0.6, "too soon to be drawn")
+        assert ("50 %  sizing" in stream.getvalue()) == drawn
+        assert "too soon" not in stream.getvalue()
+        assert stream.getvalue().endswith("\r\x1b[K" if drawn else "")
+
+    @pytest.mark.parametrize(
+        ("variables", "no_color", "colour"),
+        [
+            ({}, False, True),
+            ({"NO_COLOR": "1"}, False, False),
+            ({"TERM": "dumb"}, False, False),
+            ({}, True, False),
+        ],
+    )
+    def test_colour(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], no_color: bool, colour: bool
+    ) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("sys.stdout", Watched())
+        assert terminal.style(no_color).colour == colour
+
+    def test_a_pipe_has_no_colour_and_every_column(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdout", io.StringIO())
+        assert terminal.style() == Style(width=160, colour=False)
+
+    def test_the_width_is_the_terminals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "90")
+        assert terminal.style().width == 90
 
 
 class TestOthers:
