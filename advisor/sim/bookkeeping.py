@@ -42,6 +42,7 @@ class Bookkeeping:
         "_channels",
         "_chunks",
         "_closed",
+        "_coming_s",
         "_context",
         "_decodes",
         "_finishing",
@@ -131,6 +132,7 @@ class Bookkeeping:
         self._inbox = array("q")  # requests as they come; those before `_seen` are taken in
         self._inbox_s = array("d")
         self._seen = 0
+        self._coming_s = NEVER  # when the first that is not taken in comes, if known
         self._noted = 0  # those before it know how long their adapter had been blocked when they came
         self._first_place = self._last_place = 1 << 30
         self._running: dict[int, int] = {}  # admission number -> request, in the order of admission

@@ -7,6 +7,7 @@ when it is preempted. A span is a sum over this table instead of a closed form.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
 from heapq import heappush
@@ -115,19 +116,18 @@ class DraftingReplica(SkippingReplica):
             return int(self._gains[at]) >> BLOCKS
         return int(self._gains[at : at + steps].sum()) >> BLOCKS
 
+    def _grow_once(self) -> None:
+        self._context += int(self._gains[self._n + 1 - self._gains_from]) & TOKENS
+
     def _grow(self, steps: int) -> int:
         at = self._n + 1 - self._gains_from
-        if steps == 1:
-            self._context += int(self._gains[at]) & TOKENS
-            return self._served_context
         self._context += int(self._gains[at : at + steps].sum()) & TOKENS
         self._kv.take(self._blocks_due(self._n + 1, steps - 1))
         return sum(self._contexts[:steps])
 
     def _steps_ahead(self, steps: int, line: DecodeLine) -> int:
-        coming_s = math.inf
-        if not self._closed and self._seen < len(self._inbox_s):
-            coming_s = self._inbox_s[self._seen]
+        coming_s = math.inf if self._closed else self._coming_s
+        if coming_s < math.inf:
             if coming_s <= self._t:
                 return 1
             steps = int(min(steps, (coming_s - self._t) / self._first_s + 2 + self._async))
@@ -159,7 +159,7 @@ class DraftingReplica(SkippingReplica):
         """The same for a handful of steps, where numpy's calls would cost more than the sums."""
         context, free, ends_s = self._served_context, self._kv.free, self._first_s
         self._contexts, self._ends_s = [context], [ends_s]
-        for before, gain in zip(gains, gains[1:], strict=False):
+        for before, gain in itertools.pairwise(gains):
             context += before & TOKENS
             free -= gain >> BLOCKS
             if free < 0 or context >= line.context_high:

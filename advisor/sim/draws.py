@@ -66,6 +66,8 @@ class Draws:
 
 
 def _accepted(luck: NDArray[np.float64], marginals: tuple[float, ...]) -> NDArray[np.int64]:
-    """How many marginals lie above each number; marginals do not rise."""
-    rising = -np.asarray(marginals, dtype=np.float64)
-    return np.searchsorted(rising, -luck, side="left").astype(np.int64)
+    """How many marginals lie above each number."""
+    accepted = np.zeros(len(luck), dtype=np.int64)
+    for marginal in marginals:
+        accepted += luck < marginal
+    return accepted

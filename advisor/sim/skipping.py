@@ -49,6 +49,8 @@ class SkippingReplica(Walk):
         self._run.outcome.replica[request] = self.index
         self._inbox.append(request)
         self._inbox_s.append(now)
+        if self._coming_s == NEVER:
+            self._coming_s = now
         if self._idle or not self._closed:
             self._something_comes(now)
 
@@ -57,6 +59,7 @@ class SkippingReplica(Walk):
         self._inbox, self._inbox_s = requests, arrival_s
         self.outstanding = len(requests)
         if len(requests):
+            self._coming_s = arrival_s[0]
             self._set_alarm(arrival_s[0])
 
     def fail(self) -> list[int]:
@@ -127,7 +130,7 @@ class SkippingReplica(Walk):
         finishing = self._finishing
         if finishing and finishing[0] >> SHIFT <= self._n:
             self._retire()
-        if self._seen < len(self._inbox_s) or self._ready:
+        if self._coming_s <= self._t or self._ready:
             self._take_in()
         while True:
             preempted = self._schedule()
@@ -158,14 +161,19 @@ class SkippingReplica(Walk):
             for number, request in self._missing.items():
                 if number not in self._partial:
                     self._put_off(number, request)
-        contexts = self._grow(steps)
+        context = self._served_context
+        if steps == 1:
+            contexts = context
+            self._grow_once()
+            self._step_start_s = self._t
+        else:
+            contexts = self._grow(steps)
+            self._step_start_s = self._t + self._span_s(steps - 1)
         if self._late:
             on_time = served - self._end_late(time_s)
-        context = self._served_context
         self._row = self._run.ledger.add(
             (self.index, time_s, self._stall_s, self._kind, steps, contexts, context, on_time)
         )
-        self._step_start_s = self._t if steps == 1 else self._t + self._span_s(steps - 1)
         self._n += steps
         self._t = time_s
         if self._missing:
@@ -174,12 +182,13 @@ class SkippingReplica(Walk):
             self._note_arrivals(time_s)
             self._blocked.advance(time_s)
 
+    def _grow_once(self) -> None:
+        """Every decoding request of the step gets a token."""
+        self._context += self._served
+
     def _grow(self, steps: int) -> int:
         """Every decoding request gets a token a step; returns its contexts summed over the steps."""
         served = self._served
-        if steps == 1:
-            self._context += served
-            return self._served_context
         self._context += served * steps
         self._kv.take(self._blocks_due(self._n + 1, steps - 1))
         return steps * self._served_context + served * (steps * (steps - 1) // 2)
@@ -238,6 +247,7 @@ class SkippingReplica(Walk):
             self._waiting.push(((self._last_place if place is None else place[request]) << SHIFT) + request)
             seen += 1
         self._seen = seen
+        self._coming_s = inbox_s[seen] if seen < count else NEVER
         while self._ready and self._ready[0][0] <= until_s:
             _, adapter = self._ready.popleft()
             self._loading.remove(adapter)
@@ -369,12 +379,14 @@ class SkippingReplica(Walk):
     def _steps_ahead(self, steps: int, line: DecodeLine) -> int:
         """Steps until the line ends, KV blocks run out, or an arrival is seen, but at most so many."""
         served = self._served
-        if not self._closed and self._seen < len(self._inbox_s):
-            coming_s = self._inbox_s[self._seen]
+        coming_s = self._coming_s
+        if not self._closed and coming_s < NEVER:
             if coming_s <= self._t:
                 return 1
             if coming_s < self._t + self._span_s(steps):
-                steps = min(steps, self._steps_to(coming_s) + self._async)
+                ahead = self._steps_to(coming_s) + self._async
+                if ahead < steps:
+                    steps = ahead
         if line.context_high < NEVER:
             steps = min(steps, math.ceil((line.context_high - self._served_context) / served))
         if self._kv.free < served * ((steps - 1) // self._block_tokens + 1):
@@ -416,6 +428,4 @@ class SkippingReplica(Walk):
         """Nothing can run: wake up at the next arrival, if it is known."""
         self._idle = True
         self._clear_step()
-        if self._seen < len(self._inbox_s):
-            return max(self._t, self._inbox_s[self._seen])
-        return NEVER
+        return max(self._t, self._coming_s)
