@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tests share the cores: a second thread would mostly wait for its turn
 peft = pytest.importorskip("peft", reason="no peft; install transformers and peft")
 transformers = pytest.importorskip("transformers", reason="no transformers; install transformers and peft")
 transformers.utils.logging.disable_progress_bar()
@@ -143,14 +143,13 @@ def reference_logits(
     return logits.float()
 
 
-def reference_answer(
-    model_dir: Path, prompt: list[int], count: int, adapter: Path | None = None
+def likeliest_answer(
+    model_dir: Path, prompt: list[int], answer: list[int], adapter: Path | None = None
 ) -> list[int]:
-    """The likeliest tokens, each computed from all before it, without any cache."""
-    tokens = list(prompt)
-    for _ in range(count):
-        tokens.append(int(reference_logits(model_dir, tokens, adapter)[-1].argmax()))
-    return tokens[len(prompt) :]
+    """What transformers and PEFT say at each place of this answer: the same, if it is greedy."""
+    logits = reference_logits(model_dir, [*prompt, *answer[:-1]], adapter)
+    likeliest: list[int] = logits[len(prompt) - 1 :].argmax(-1).tolist()
+    return likeliest
 
 
 def some_tokens(count: int, seed: int = 0) -> list[int]:
