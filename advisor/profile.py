@@ -279,10 +279,14 @@ def load_profile(path: str | Path) -> Profile:
 
 
 def save_profile(profile: Profile, path: str | Path) -> None:
-    """Write a profile, numbers of a list on one line; the old file stays whole until the new one is."""
+    """Write a profile: no field that has its default, numbers of a list on one line.
+
+    The old file stays whole until the new one is complete.
+    """
     from advisor.files import write_text
 
-    write_text(path, _NUMBER_LIST.sub(_one_line, profile.model_dump_json(indent=1)) + "\n")
+    text = profile.model_dump_json(indent=1, exclude_defaults=True)
+    write_text(path, _NUMBER_LIST.sub(_one_line, text) + "\n")
 
 
 def find_profiles(folder: str | Path | None = None) -> dict[str, Path]:

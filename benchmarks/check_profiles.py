@@ -129,8 +129,9 @@ def chat_runs(folder: Path) -> Iterable[str]:
         )
         if seconds is not None:
             measured = float(row["median_itl_ms"])
+            name = row["model_id"].rpartition("/")[2]
             yield (
-                f"{row['model_id'].rpartition('/')[2]} | {row['tensor_parallel']} | {batch} | {measured:.2f} | "
+                f"{name} | {row['tensor_parallel']} | {batch} | {measured:.2f} | "
                 f"{1e3 * seconds:.2f} | {1e3 * seconds / measured - 1:+.0%}"
             )
 

@@ -19,7 +19,7 @@ figure comes from. `calibrate` writes it, `advisor` reads it, `advisor profile s
 
 - All times are seconds, all sizes bytes.
 - Unknown fields are refused; a file of a newer version is refused by name.
-- A list of numbers stands on one line.
+- A list of numbers stands on one line; fields that have their default are not written.
 
 From Python: `find_profiles()` names the shipped ones, `shipped_profile(name)` and `load_profile(path)` read,
 `save_profile(profile, path)` writes; all in `advisor.profile`.

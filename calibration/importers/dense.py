@@ -24,15 +24,15 @@ KERNEL_S = 2.4e-6
 took 1.9-2.7 µs at one token on an RTX PRO 6000 and an RTX 4090 (LLMServingSim @ 5daddb21a545)."""
 
 BANDWIDTH_SHARE = 0.75
-"""Share of the datasheet bandwidth that element-wise kernels reach on large inputs: 0.58 on an H100 (4096
-tokens, activation, Vidur @ 7d47513363ec), 0.87-1.04 on RTX 4090 and RTX PRO 6000 (LLMServingSim, as above)."""
+"""Share of the datasheet bandwidth that element-wise kernels reach on large inputs: 0.58 on an H100
+(activation, Vidur @ 7d47513363ec), 0.87-1.04 on RTX 4090 and RTX PRO 6000 (LLMServingSim, as above)."""
 
 SAMPLER_S = 22e-6
 """Sampler at one row: 10-25 µs on an RTX PRO 6000, 25 µs on an RTX 4090 (LLMServingSim, per_sequence)."""
 
 SAMPLER_BYTES_PER_LOGIT = 8.0
 """Traffic of the sampler a logit: 256 rows of 128,256 logits took 139 µs more than one on an RTX PRO 6000,
-286 on an RTX 4090 (LLMServingSim, per_sequence); eight bytes at the datasheet bandwidth give 147 and 261 µs."""
+286 on an RTX 4090 (LLMServingSim, per_sequence); eight bytes at datasheet bandwidth give 147 and 261 µs."""
 
 
 @dataclass(frozen=True, slots=True)

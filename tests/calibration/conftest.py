@@ -1,4 +1,4 @@
-"""Fixtures of the calibration tests: synthetic operator tables, and the real package where it is installed."""
+"""Fixtures of the calibration tests: synthetic operator tables, and the real package where it is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operator tables with known laws, written in the package's layout, and server runs with known coefficients."""
+"""Operator tables with known laws in the package's layout, and server runs with known coefficients."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ BASE_S, TOKEN_S, KV_S = 0.012, 2e-5, 6e-8
 
 
 def write_server_runs(folder: Path, model: str = "m") -> None:
-    """Estimator runs of a server whose step is exactly linear; prompts of one token, so that nothing else counts."""
+    """Estimator runs of a server whose step is exactly linear; prompts of one token hardly count."""
     header = (
         "experiment,model,case,num_prompts,completed,duration,total_input_tokens,total_output_tokens,"
         "mean_ttft_ms,median_ttft_ms,mean_tpot_ms"
@@ -110,23 +110,74 @@ def write_server_runs(folder: Path, model: str = "m") -> None:
         for output in (100, 200, 400):
             step = BASE_S + TOKEN_S * batch + KV_S * batch * (1 + output / 2)
             waves = 4000 / batch
-            rows.append(_run("predictor_default_latency", model, f"output/_{batch}__1_{output}", 4000, waves * (output - 1) * step + waves * (BASE_S + TOKEN_S * batch), 1, output, step))
+            rows.append(
+                _run(
+                    "predictor_default_latency",
+                    model,
+                    f"output/_{batch}__1_{output}",
+                    4000,
+                    waves * (output - 1) * step + waves * (BASE_S + TOKEN_S * batch),
+                    1,
+                    output,
+                    step,
+                )
+            )
     for tokens in (100, 200, 400):
         steps = 4000 * tokens / 2048
-        rows.append(_run("predictor_default_latency", model, f"input/_100__{tokens}_1", 4000, steps * (BASE_S + TOKEN_S * 2048), tokens, 1, 0.0))
+        rows.append(
+            _run(
+                "predictor_default_latency",
+                model,
+                f"input/_100__{tokens}_1",
+                4000,
+                steps * (BASE_S + TOKEN_S * 2048),
+                tokens,
+                1,
+                0.0,
+            )
+        )
     for slots in (8, 64, 128, 256):
         step = BASE_S + TOKEN_S + KV_S * (1 + 60) + ADAPTER_S + slots * (SLOT_S + SLOT_TOKEN_S)
         rows.append(_run("find_available_gpu_memory", model, f"_{slots}_16_", 1, 120 * step, 1, 120, step))
     for adapters in (1, 32, 128, 300):
         distinct = adapters * (1 - (1 - 1 / adapters) ** 220)
-        step = BASE_S + TOKEN_S * 220 + KV_S * 220 * 51 + ADAPTER_S * distinct + 300 * (SLOT_S + SLOT_TOKEN_S * 220)
-        rows.append(_run("predictor_latency_overhead", model, f"overhead_small/output/_220_300_8__1_100_{adapters}", 4096, 18 * 100 * step, 1, 100, step))
+        step = (
+            BASE_S
+            + TOKEN_S * 220
+            + KV_S * 220 * 51
+            + ADAPTER_S * distinct
+            + 300 * (SLOT_S + SLOT_TOKEN_S * 220)
+        )
+        rows.append(
+            _run(
+                "predictor_latency_overhead",
+                model,
+                f"overhead_small/output/_220_300_8__1_100_{adapters}",
+                4096,
+                18 * 100 * step,
+                1,
+                100,
+                step,
+            )
+        )
     for slots in (200, 300, 400):
-        tokens, prompts = 256 + 256 / 200 * 400, 256 / 200 * 400
+        prompts = 256 / 200 * 400
+        all_tokens = 256 + prompts
         distinct = slots * (1 - (1 - 1 / slots) ** 256)
-        step = BASE_S + TOKEN_S * tokens + KV_S * 256 * 500 + ADAPTER_S * distinct
-        step += slots * (SLOT_S + SLOT_TOKEN_S * tokens + SLOT_PROMPT_S * prompts)
-        rows.append(_run("predictor_latency_overhead", model, f"find_max_batch_small/_{slots}_8__200_200", 4096, 4096 * 200 / 256 * step, 400, 200, step))
+        step = BASE_S + TOKEN_S * all_tokens + KV_S * 256 * 500 + ADAPTER_S * distinct
+        step += slots * (SLOT_S + SLOT_TOKEN_S * all_tokens + SLOT_PROMPT_S * prompts)
+        rows.append(
+            _run(
+                "predictor_latency_overhead",
+                model,
+                f"find_max_batch_small/_{slots}_8__200_200",
+                4096,
+                4096 * 200 / 256 * step,
+                400,
+                200,
+                step,
+            )
+        )
     (folder / "bsc_vllm_estimator_runs.csv.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
 
 

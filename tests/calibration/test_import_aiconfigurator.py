@@ -1,4 +1,4 @@
-"""The importer end to end: on synthetic tables, and on the real package held against figures added up by hand."""
+"""The importer end to end: on synthetic tables, and on the real package against figures added up by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def _import(systems: Path, *models: str) -> Profile:
     return import_profile(
-        "h100_sxm", "vllm", created=NOW, producer="test", models=models or ("Llama-3.1-8B",), folder=str(systems)
+        "h100_sxm",
+        "vllm",
+        created=NOW,
+        producer="test",
+        models=models or ("Llama-3.1-8B",),
+        folder=str(systems),
     )
 
 
@@ -122,9 +127,11 @@ def test_h100_small_rank_products_are_what_was_added_up_by_hand(
 
 
 def test_h100_attention_is_what_was_added_up_by_hand(h100: Tables) -> None:
-    """design.md section 3: 0.4 ms at one sequence of 1024 tokens, 3.8 ms at 64 of them, less 10 % for the line."""
+    """design.md section 3: 0.4 ms at one sequence of 1024 tokens, 3.8 at 64; the line is 10 % off there."""
     profile = import_profile("h100_sxm", "vllm", created=NOW, producer="test", models=("Llama-3.1-8B",))
-    clock = ProfileClock(profile, profile.models[0], EngineLimits(max_num_seqs=64, max_num_batched_tokens=2048))
+    clock = ProfileClock(
+        profile, profile.models[0], EngineLimits(max_num_seqs=64, max_num_batched_tokens=2048)
+    )
     one = clock.parts(Batch(1, 1024, outputs=1)).attention
     many = clock.parts(Batch(64, 64 * 1024, outputs=64)).attention
     assert 1e3 * one == pytest.approx(0.43, rel=0.05)

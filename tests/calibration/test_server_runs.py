@@ -54,7 +54,9 @@ def test_expected_distinct_adapters_by_hand() -> None:
     assert distinct(2, 2.0) == pytest.approx(1.5)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"model,case\nm,x\n"), gzip.compress(b"\xff\xfe")])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"model,case\nm,x\n"), gzip.compress(b"\xff\xfe")]
+)
 def test_bad_run_files_are_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bsc_vllm_estimator_runs.csv.gz").write_bytes(content)
     with pytest.raises(InputError) as error:
@@ -71,7 +73,7 @@ def test_a_model_without_runs_is_refused(tmp_path: Path) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("ending", MODELS)
 def test_steps_of_the_calibration_runs_are_met(servers: dict[str, ServerFits], ending: str) -> None:
-    """The largest misses are slots of rank 32: they cost 1.4 times those of rank 16, which the term does not know."""
+    """The largest misses are slots of rank 32: 1.4 times as dear as rank 16, which the term does not know."""
     fits = servers[ending]
     off = np.abs(fits.lora.step_residuals)
     assert fits.base.fit.p90_absolute < 0.02

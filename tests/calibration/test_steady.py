@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from advisor.profile import (
 from advisor.spec.spec import Origin
 from calibration.steady import steady_state
 
-M = {"origin": Origin.MEASURED, "source": "round numbers"}
+M: dict[str, Any] = {"origin": Origin.MEASURED, "source": "round numbers"}
 TERMS = ModelTerms(
     model=model("Llama-3.1-8B"),
     dense=Curve(**M, x=(1.0, 1001.0), y_s=(0.010, 0.020)),  # 10 ms and 10 µs a token beyond the first
@@ -53,7 +54,7 @@ PROFILE = Profile(
 
 
 def test_one_long_answer_is_a_pure_decode_step() -> None:
-    """1 sequence, context 100 + 5000: 10 + 0.51 + 1 ms; a share of 1/10000 of the steps computes the prompt."""
+    """One sequence, context 100 + 5000: 10 + 0.51 + 1 ms; one step in 10000 computes the prompt."""
     steady = steady_state(PROFILE, TERMS, concurrency=1, prompt_tokens=100, output_tokens=10000)
     assert steady.tpot_s == pytest.approx(0.01151 + 1e-4 * 0.001, rel=1e-6)
 

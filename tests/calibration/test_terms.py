@@ -60,7 +60,9 @@ def test_decode_attention_is_the_known_line_and_scales_with_kv_heads(tables: Tab
 def test_prompt_attention_takes_the_marginal_cost_and_adds_pairs_of_context(tables: Tables) -> None:
     grid = PrefillTable(tables).grid(Heads(32, 8, 128))
     small = NEW_TOKENS.index(256)
-    assert grid[small, 0] == pytest.approx(1e-3 * 0.5 * 256 * 256 * PAIR_MS, rel=1e-6)  # the launch is not in it
+    assert grid[small, 0] == pytest.approx(
+        1e-3 * 0.5 * 256 * 256 * PAIR_MS, rel=1e-6
+    )  # the launch is not in it
     pair_s = 1e-3 * (0.01 + 0.5 * 16384**2 * PAIR_MS) / (0.5 * 16384**2)
     assert grid[small, 3] - grid[small, 0] == pytest.approx(8192 * 256 * pair_s)
     assert (np.diff(grid, axis=0) >= 0).all()
