@@ -11,29 +11,30 @@ from advisor import __version__
 from advisor.deployment import Choice, Variant
 from advisor.errors import InfeasibleError, InputError
 from advisor.profile import Profile
-from advisor.recommendation import Explanation, Option, Recommendation
+from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin
 from advisor.search.candidates import memory_reason, variants
 from advisor.search.knobs import start_limits, with_slots
+from advisor.search.options import option_of
 from advisor.search.origins import terms_of
+from advisor.search.parallel import default_jobs
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, facts_of, resolve
-from advisor.search.ranking import Entry, Found, Work, option_of, search
+from advisor.search.ranking import Entry, search
 from advisor.search.trial import Plan, PoolTraffic, Runner, traffic_of
+from advisor.search.work import Work
 from advisor.sim.result import SimResult
 from advisor.spec.engine import EngineLimits
 from advisor.spec.scenario import Scenario
 from advisor.spec.speculation import Draft
 from advisor.trace.trace import Trace
-from advisor.why.curves import headroom, knee, slot_sweep
 from advisor.why.explain import explain_plan
-from advisor.why.turns import turns_of
+from advisor.why.studies import study
 from advisor.why.words import next_steps, objective_words, summary_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Progress = Callable[[float, str], None]
-_WITH_HEADROOM = 3
 
 
 def recommend(
@@ -41,6 +42,7 @@ def recommend(
     profiles: Sequence[Profile] | None = None,
     *,
     folder: Path = Path(),
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Recommendation:
     """Size and price every way to serve the scenario and recommend one.
@@ -49,20 +51,23 @@ def recommend(
         scenario: the question, from `load_scenario`.
         profiles: devices with engines to choose from; None: the shipped ones.
         folder: where relative paths of the scenario start.
+        jobs: processes; None: one a core, 8 at most. The answer does not depend on it.
         progress: called with the share done and what is being done.
 
     Raises:
         InputError: a name or file of the scenario is bad.
     """
     tell = progress or (lambda _share, _what: None)
+    processes = default_jobs() if jobs is None else jobs
     question = resolve(scenario, profiles, folder)
-    found = _with_headroom(question, search(question, tell))
-    best = found.best
-    shown = best or next(
+    found = search(question, tell, processes)
+    shown = found.best or next(
         (e for e in found.entries if e.sized is not None and not e.option.is_reference), None
     )
-    plan = None if shown is None or shown.sized is None else shown.sized.plan
-    tell(0.9, "explaining")
+    tell(0.8, "reasons: causes, knee, slots, what would turn the advice")
+    studies = study(question, found, shown, processes)
+    found = studies.found
+    best = found.best
     return Recommendation(
         producer=f"lora-advisor {__version__}",
         scenario=scenario.name,
@@ -74,30 +79,20 @@ def recommend(
         summary=summary_of(question, found),
         options=tuple(entry.option for entry in found.entries),
         candidates=found.candidates,
-        explanation=None
-        if plan is None or shown is None
-        else explain_plan(question, found.runner, plan, shown.option.key),
-        knee=None if plan is None else knee(question, found.runner, plan),
-        slots=None if plan is None else slot_sweep(question, found.runner, plan),
-        turns=turns_of(question, found),
-        terms=()
-        if plan is None or shown is None or shown.sized is None
-        else terms_of(plan.variant, shown.sized.trial.outcome),
-        next_steps=next_steps(question, found),
-        simulations=found.runner.simulations,
+        simulations=found.simulations + studies.simulations,
+        explanation=studies.explanation,
+        knee=studies.knee,
+        slots=studies.slots,
+        turns=studies.turns,
+        terms=_terms(shown),
+        next_steps=next_steps(found),
     )
 
 
-def _with_headroom(question: Question, found: Found) -> Found:
-    """Add the headroom of the best few."""
-    entries, left = [], _WITH_HEADROOM
-    for entry in found.entries:
-        if left and entry.option.feasible and entry.sized is not None:
-            left -= 1
-            factor = headroom(question, found.runner, entry.sized.plan)
-            entry = replace(entry, option=entry.option.model_copy(update={"headroom": factor}))
-        entries.append(entry)
-    return replace(found, entries=tuple(entries))
+def _terms(entry: Entry | None) -> tuple[TermOrigin, ...]:
+    if entry is None or entry.sized is None:
+        return ()
+    return terms_of(entry.sized.plan.variant, entry.sized.trial.outcome)
 
 
 @dataclass(frozen=True, slots=True)

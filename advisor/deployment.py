@@ -18,6 +18,7 @@ from advisor.spec.speculation import Acceptance
 from advisor.steptime.clock import ProfileClock
 
 Way = Literal["base", "multi-lora", "merged"]
+WAYS: tuple[Way, ...] = ("base", "multi-lora", "merged")
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 

@@ -34,14 +34,18 @@ def floor_reason(
     frontend = variant.profile.frontend
     budget = limits.max_num_batched_tokens
     ttft = np.array([prompt_s(clock, int(p), budget, active) for p in prompt])
-    ttft = ttft + frontend.fixed_s + frontend.per_prompt_token_s * prompt
+    ttft = ttft + frontend.fixed_s + frontend.per_prompt_token_s * prompt.astype(np.float64)
     if trace.prefixes is not None:
         ttft = np.zeros(len(rows))
     gamma = 0 if variant.drafting is None else variant.drafting.draft_length
     alone = (Batch(1, int(p), (), gamma + 1, gamma, active) for p in prompt)
     step = np.array([clock.parts(batch).total for batch in alone])
     tpot = np.where(output > 1, step / (gamma + 1), 0.0)
-    floors = {Metric.TTFT: ttft, Metric.TPOT: tpot, Metric.E2E: ttft + tpot * (output - 1)}
+    floors: dict[Metric, NDArray[np.float64]] = {
+        Metric.TTFT: ttft,
+        Metric.TPOT: tpot,
+        Metric.E2E: ttft + tpot * (output - 1),
+    }
     for slo in objective.limits:
         value = _sure_percentile(floors[slo.metric], slo.percentile)
         if value > slo.limit:

@@ -20,7 +20,8 @@ def at_every_count(curve: Curve, up_to: int) -> list[float]:
     of the last quarter of the x range goes on (compute-bound: time is linear in tokens).
     """
     x, y = np.asarray(curve.x), np.maximum.accumulate(np.asarray(curve.y_s))
-    return _extended(np.arange(up_to + 1, dtype=np.float64), x, y).tolist()
+    table: list[float] = _extended(np.arange(up_to + 1, dtype=np.float64), x, y).tolist()
+    return table
 
 
 def by_count(x: tuple[float, ...], values: tuple[float, ...], up_to: int) -> list[float]:
@@ -37,7 +38,8 @@ def staircase(values: list[float], sizes: tuple[int, ...]) -> list[float]:
     place = np.searchsorted(steps, counts)
     padded = np.where(place < len(steps), steps[np.minimum(place, len(steps) - 1)], counts)
     padded[0] = 0
-    return np.asarray(values)[np.minimum(padded, len(values) - 1)].tolist()
+    paid: list[float] = np.asarray(values)[np.minimum(padded, len(values) - 1)].tolist()
+    return paid
 
 
 def _extended(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.errors import InputError
 from advisor.profile import (
     Curve,
     DecodeAttention,
     GemmGrid,
+    LoraTerm,
     ModelTerms,
     PrefillAttention,
     Profile,
 )
-from advisor.spec.model import ModelShape
+from advisor.spec.model import ALL_LINEAR, ModelShape, lora_elements
 from advisor.spec.spec import Origin
+
+Floats = NDArray[np.float64]
 
 _EXTRAPOLATION = (0.8, 1.25)
 """Interval of a curve carried over to other shapes; the residuals are in docs/explanation/profiles.md."""
@@ -113,14 +117,12 @@ def _predicted(
         ),
         all_reduce=None if reduce is None else curve(reduce, np.asarray(reduce.y_s) * hidden),
         lora=_scaled_lora(reference, model, note),
-        drafts=(),
+        drafts=tuple(draft for draft in reference.drafts if draft.method == "ngram"),
     )
 
 
-def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str):  # type: ignore[no-untyped-def]
+def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str) -> LoraTerm | None:
     """Launches scale with layers, token work with layers · (d_in + d_out); weight bytes are computed."""
-    from advisor.spec.model import ALL_LINEAR, lora_elements
-
     term = reference.lora
     if term is None:
         return None
@@ -144,7 +146,7 @@ def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str):  # type: 
     )
 
 
-def _layer_gemms_s(grid: GemmGrid, model: ModelShape, tensor_parallel: int, m: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _layer_gemms_s(grid: GemmGrid, model: ModelShape, tensor_parallel: int, m: Floats) -> Floats:
     """Seconds of one step's four packed matrix products over all layers, at each m."""
     query = model.heads * model.head_dim / tensor_parallel
     key = model.kv_heads * model.head_dim / max(1, min(tensor_parallel, model.kv_heads))
@@ -155,10 +157,13 @@ def _layer_gemms_s(grid: GemmGrid, model: ModelShape, tensor_parallel: int, m: n
         (2 * inner, model.hidden_size),
         (model.hidden_size, inner),
     )
-    return model.layers * sum(_gemm_s(grid, m, n, k) for n, k in shapes)
+    one = np.zeros(len(m))
+    for n, k in shapes:
+        one += _gemm_s(grid, m, n, k)
+    return model.layers * one
 
 
-def _gemm_s(grid: GemmGrid, m: np.ndarray, n: float, k: float) -> np.ndarray:  # type: ignore[type-arg]
+def _gemm_s(grid: GemmGrid, m: Floats, n: float, k: float) -> Floats:
     """Log-linear interpolation of measured products; above the grid the nearest edge scaled by flops."""
     axes = [np.log(np.asarray(axis)) for axis in (grid.m, grid.n, grid.k)]
     seconds = np.log(np.asarray(grid.seconds))
@@ -177,4 +182,5 @@ def _gemm_s(grid: GemmGrid, m: np.ndarray, n: float, k: float) -> np.ndarray:  #
             index.append(left + high)
         total += weight * seconds[tuple(index)]
     beyond = sum(w - i for w, i in zip(wanted, inside, strict=True))
-    return np.exp(total + np.maximum(beyond, 0.0))
+    result: Floats = np.exp(total + np.maximum(beyond, 0.0))
+    return result

@@ -141,7 +141,7 @@ def _nothing(question: Question, found: Found) -> str:
     )
 
 
-def next_steps(question: Question, found: Found) -> tuple[str, ...]:
+def next_steps(found: Found) -> tuple[str, ...]:
     """What to do after reading."""
     best = found.best
     steps = []
