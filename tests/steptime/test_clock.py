@@ -16,12 +16,20 @@ from tests.profiles import profile, terms
 
 def limits(**changes: object) -> EngineLimits:
     return EngineLimits.model_validate(
-        {"max_num_seqs": 256, "max_num_batched_tokens": 2048, "max_loras": 8, "max_cpu_loras": 8, "max_lora_rank": 16}
+        {
+            "max_num_seqs": 256,
+            "max_num_batched_tokens": 2048,
+            "max_loras": 8,
+            "max_cpu_loras": 8,
+            "max_lora_rank": 16,
+        }
         | changes
     )
 
 
-def clock(*, overlapped: bool = False, host_s: float = 1e-3, lora: bool = True, gamma: bool = False) -> ProfileClock:
+def clock(
+    *, overlapped: bool = False, host_s: float = 1e-3, lora: bool = True, gamma: bool = False
+) -> ProfileClock:
     host = HostTerm(
         origin=Origin.MEASURED,
         source="test",
@@ -78,7 +86,9 @@ def test_a_line_gives_the_parts_of_every_step_in_its_range(
 
 
 @given(decodes=st.integers(1, 200), context=st.integers(0, 1_000_000), host_ms=st.floats(0, 40))
-def test_an_overlapped_step_takes_the_longer_of_device_and_host(decodes: int, context: int, host_ms: float) -> None:
+def test_an_overlapped_step_takes_the_longer_of_device_and_host(
+    decodes: int, context: int, host_ms: float
+) -> None:
     batch = Batch(decodes, context, (), decodes, 0, 2)
     serial, over = clock(host_s=host_ms * 1e-3), clock(host_s=host_ms * 1e-3, overlapped=True)
     device = serial.parts(batch).total - serial.parts(batch).host
