@@ -21,7 +21,7 @@ def test_no_simulated_request_is_faster_than_alone() -> None:
     runner = Runner(asked.scenario.objective, asked.ranks, 0)
     setup = runner.replica(variant, limits, fine_tuned=False)
     busy = runner.fleet(setup, as_base(asked.trial), 1, "round-robin")
-    apart = replace(as_base(asked.trial), arrival_s=np.arange(len(asked.trial)) * 100.0)
+    apart = replace(as_base(asked.trial), arrival_s=np.arange(len(asked.trial), dtype=np.float64) * 100.0)
     lone = runner.fleet(setup, apart, 1, "round-robin")
     floors = np.array([prompt_s(setup.clock, int(p), 512, 0) for p in asked.trial.prompt_tokens])
     floors += variant.profile.frontend.fixed_s

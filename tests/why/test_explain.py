@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from advisor.profile import LoadTerm, LoraTerm
@@ -14,7 +16,7 @@ from tests.profiles import profile, terms
 from tests.questions import question
 from tests.search.variants import variant_of
 
-MARK = {"origin": Origin.MEASURED, "source": "made up for a test"}
+MARK: dict[str, Any] = {"origin": Origin.MEASURED, "source": "made up for a test"}
 
 
 def explained(asked: Question, way: str, slots: int):  # type: ignore[no-untyped-def]
