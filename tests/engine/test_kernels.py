@@ -57,11 +57,9 @@ def test_a_batch_sorts_by_slot_and_joins_the_rows_of_one() -> None:
 
 @given(blocks=st.integers(1, 10_000))
 def test_sequences_of_one_attention_group_differ_by_a_quarter_at_most(blocks: int) -> None:
-    step = _ladder(blocks)
-    assert blocks <= step
-    assert _ladder(step) == step
-    assert step <= 1.25 * blocks or step - blocks <= 1
-    assert step >= blocks
+    group = _ladder(blocks)
+    assert blocks <= group <= 1.25 * blocks
+    assert _ladder(group) == group
 
 
 @settings(max_examples=40)

@@ -121,7 +121,7 @@ def distribution(seed: int, *size: int) -> Tensor:
 
 @pytest.mark.parametrize("certain", [False, True])
 def test_verified_tokens_are_distributed_as_the_targets(certain: bool) -> None:
-    """The first token of a verify step has distribution p, whatever the draft: Leviathan et al., appendix A.1."""
+    """Each token of a verify step has distribution p, whatever the draft: Leviathan et al., appendix A.1."""
     rows, vocab = 60_000, 6
     generator = torch.Generator().manual_seed(5)
     p, q = distribution(1, 3, vocab), distribution(2, 2, vocab)
