@@ -148,6 +148,15 @@ def test_markup_in_a_scenario_is_shown_as_text(fake_api: Api) -> None:
     assert "<b>" not in "".join(error.value for error in app.error)
 
 
+def test_the_page_of_what_is_known_shows_profiles_and_prices() -> None:
+    app = AppTest.from_string("from advisor.web import known\nknown.page()", default_timeout=60).run()
+    assert not app.exception
+    profiles, prices = (frame.value for frame in app.dataframe)
+    assert "H100-80-SXM" in set(profiles["device"])
+    assert prices["$/h"].min() > 0
+    assert prices["date"].notna().all()
+
+
 class TestPathsOfAScenarioFromTheBrowser:
     trace = MINIMAL.split("workload:")[0] + "workload: {kind: trace, path: %s}\n"
 
