@@ -42,13 +42,14 @@ def uniforms(seed: int, requests: NDArray[np.int64], verify_steps: NDArray[np.in
 class Draws:
     """Tokens that a verify step yields: 1 + the drafts accepted, P(at least i accepted) = marginal i."""
 
-    __slots__ = ("_seed", "adapter_marginals", "base_marginals", "draft_length")
+    __slots__ = ("_seed", "adapter_marginals", "base_marginals", "draft_length", "expected_tokens")
 
     def __init__(self, speculation: SpecSetup, seed: int) -> None:
         self._seed = seed
         self.draft_length = speculation.draft_length
         self.base_marginals = speculation.base.marginals[: self.draft_length]
         self.adapter_marginals = speculation.adapter.marginals[: self.draft_length]
+        self.expected_tokens = 1.0 + min(sum(self.base_marginals), sum(self.adapter_marginals))
 
     def tokens(self, request: int, adapter: int, verify_step: int) -> int:
         """Tokens of one verify step, 1 to draft_length + 1."""
@@ -61,8 +62,13 @@ class Draws:
     ) -> NDArray[np.int64]:
         """The same, for arrays of equal length."""
         luck = uniforms(self._seed, requests, verify_steps)
-        base = _accepted(luck, self.base_marginals)
-        return 1 + np.where(adapters == BASE, base, _accepted(luck, self.adapter_marginals))
+        to_base = adapters == BASE
+        if to_base.all():
+            return 1 + _accepted(luck, self.base_marginals)
+        tuned = _accepted(luck, self.adapter_marginals)
+        if not to_base.any():
+            return 1 + tuned
+        return 1 + np.where(to_base, _accepted(luck, self.base_marginals), tuned)
 
 
 def _accepted(luck: NDArray[np.float64], marginals: tuple[float, ...]) -> NDArray[np.int64]:

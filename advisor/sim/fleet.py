@@ -115,7 +115,7 @@ class _Dispatch:
         self._adapters = array("q", trace.adapter.astype(np.int64).tobytes())
         self._live = [False] * fleet.replicas
         self._next = 0
-        self._arrival = Alarm(env, self._arrive)
+        self._arrival = Alarm(env, [self._arrive])
         self._homeless: list[int] = []  # requests that wait for any replica to be live
         self._refused = 0
 
@@ -149,13 +149,13 @@ class _Dispatch:
         return tuple(notes)
 
     def _at(self, time_s: float, priority: EventPriority, action: Callable[[], None]) -> None:
-        Alarm(self._env, action).set(time_s, priority)
+        Alarm(self._env, [lambda _: action()]).set(time_s, priority)
 
     def _expect_arrival(self) -> None:
         if self._next < len(self._arrivals):
             self._arrival.set(self._arrivals[self._next], ARRIVAL)
 
-    def _arrive(self) -> None:
+    def _arrive(self, _: simpy.Event) -> None:
         request = self._next
         self._next += 1
         if self._is_full():

@@ -29,23 +29,26 @@ class Routing:
 
     def pick(self, adapter: int, live: Sequence[bool], outstanding: Sequence[int]) -> int:
         """Replica for a request; -1 if none is live."""
-        if not any(live):
-            return -1
         if self._rule == "round-robin":
-            self._last = next(
-                i % self._replicas
-                for i in range(self._last + 1, self._last + 1 + self._replicas)
-                if live[i % self._replicas]
-            )
-            return self._last
+            return self._next_turn(live)
+        best, total, alive = -1, 0, 0
+        for index, count in enumerate(outstanding):
+            if live[index]:
+                alive += 1
+                total += count
+                if best < 0 or count < outstanding[best]:
+                    best = index
         if self._rule == "adapter-affinity" and adapter != BASE:
             home = adapter % self._replicas
-            if live[home] and outstanding[home] <= self._most(live, outstanding):
+            if live[home] and outstanding[home] <= SPILL_FACTOR * total / alive + SPILL_REQUESTS:
                 return home
-        return min((i for i in range(self._replicas) if live[i]), key=outstanding.__getitem__)
+        return best
 
-    @staticmethod
-    def _most(live: Sequence[bool], outstanding: Sequence[int]) -> float:
-        """Unfinished requests above which a home replica is passed by."""
-        total = sum(count for count, alive in zip(outstanding, live, strict=True) if alive)
-        return SPILL_FACTOR * total / sum(live) + SPILL_REQUESTS
+    def _next_turn(self, live: Sequence[bool]) -> int:
+        """The next live replica after the last one used."""
+        for step in range(1, self._replicas + 1):
+            index = (self._last + step) % self._replicas
+            if live[index]:
+                self._last = index
+                return index
+        return -1

@@ -13,7 +13,7 @@ from heapq import heappop
 
 import simpy
 
-from advisor.sim.alarm import Alarm
+from advisor.sim.alarm import Alarm, Ring
 from advisor.sim.bookkeeping import NEVER
 from advisor.sim.prefixes import PrefixTree
 from advisor.sim.rundata import RunData
@@ -26,7 +26,7 @@ from advisor.steptime.batch import Batch, DecodeLine
 class SkippingReplica(Walk):
     """One replica."""
 
-    __slots__ = ("_alarm", "_alarm_at_s")
+    __slots__ = ("_alarm", "_alarm_at_s", "_rings")
 
     def __init__(
         self,
@@ -37,7 +37,8 @@ class SkippingReplica(Walk):
         tree: PrefixTree | None,
     ) -> None:
         super().__init__(env, index, setup, shared, tree)
-        self._alarm = Alarm(env, self._ring)
+        self._rings: list[Ring] = [self._ring]
+        self._alarm = Alarm(env, self._rings)
         self._alarm_at_s = NEVER
 
     # What the fleet calls -------------------------------------------------------------------------------
@@ -101,15 +102,15 @@ class SkippingReplica(Walk):
 
     def _set_alarm(self, time_s: float) -> None:
         if self._alarm_at_s < NEVER:  # the present setting is void
-            self._alarm.callbacks = []
-            self._alarm = Alarm(self.env, self._ring)
+            self._alarm.silence()
+            self._alarm = Alarm(self.env, self._rings)
         self._alarm_at_s = time_s
         if time_s < NEVER:
             self._alarm.set(time_s)
 
     # The loop -------------------------------------------------------------------------------------------
 
-    def _ring(self) -> None:
+    def _ring(self, _: simpy.Event) -> None:
         """A span has ended, or somebody woke us. Go on past simpy's queue while nobody else has an event."""
         time_s, self._alarm_at_s = self._alarm_at_s, NEVER
         peek = self.env.peek

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from advisor.sim.draws import Draws
 from advisor.trace.trace import Trace
 
+Ints = NDArray[np.int64]
+
 BLOCKS = 32
 TOKENS = (1 << BLOCKS) - 1
 """A gain is tokens + blocks · 2^32; sums of gains keep both sums."""
@@ -25,7 +27,7 @@ _BATCH = 1024
 class Future:
     """The verify steps of one request from now to its end."""
 
-    gains: NDArray[np.int64]  # of each step
+    gains: Ints  # of each step
     last_blocks: int  # KV blocks that it has at its end
     emitted: int  # tokens emitted before the first of these steps
     done: int  # verify steps before
@@ -61,16 +63,15 @@ class Verify:
         """Of a request that was interrupted after so many tokens and verify steps."""
         return self._futures(np.asarray([request]), emitted, done)[0]
 
-    def _futures(self, requests: NDArray[np.int64], emitted: int, done: int) -> list[Future]:
+    def _futures(self, requests: Ints, emitted: int, done: int) -> list[Future]:
+        """Futures of these requests, all of which have emitted so many tokens in so many verify steps."""
         trace = self._trace
         left = trace.output_tokens[requests] - emitted
-        start = np.cumsum(left) - left
-        owner = np.repeat(np.arange(len(requests)), left)
-        step = np.arange(len(owner)) - start[owner]
-        tokens = self._draws.many(requests[owner], trace.adapter[requests[owner]], step + done)
-        total = np.cumsum(tokens)
-        before = total - tokens
-        before -= np.where(left > 0, np.append(before, 0)[start], 0)[owner]  # tokens of its earlier steps
+        likely = np.minimum(left, (left / self._draws.expected_tokens * 1.2).astype(np.int64) + 12)
+        owner, tokens, before = self._drawn(requests, done, likely)
+        enough = np.bincount(owner, weights=tokens, minlength=len(requests)) >= left
+        if not enough.all():
+            owner, tokens, before = self._drawn(requests, done, np.where(enough, likely, left))
         keep = before < left[owner]
         owner, tokens, before = owner[keep], tokens[keep], before[keep]
         tokens = np.minimum(tokens, left[owner] - before)
@@ -87,3 +88,13 @@ class Verify:
             Future(gains[end - count : end], blocks_at_end, emitted, done)
             for end, count, blocks_at_end in zip(ends.tolist(), steps.tolist(), last.tolist(), strict=True)
         ]
+
+    def _drawn(self, requests: Ints, done: int, steps: Ints) -> tuple[Ints, Ints, Ints]:
+        """So many steps of each: which of the requests, its tokens, and its tokens in the steps before."""
+        start = np.cumsum(steps) - steps
+        owner = np.repeat(np.arange(len(requests)), steps)
+        step = np.arange(len(owner)) - start[owner]
+        tokens = self._draws.many(requests[owner], self._trace.adapter[requests[owner]], step + done)
+        before = np.cumsum(tokens) - tokens
+        before -= np.append(before, 0)[start][owner]
+        return owner, tokens, before
