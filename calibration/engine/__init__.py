@@ -5,7 +5,7 @@ Which file answers which question:
     scheduling.py    the simulator's scheduler, with physical KV blocks (blocks.py) and aborted requests
     requests.py      a request's tokens and times, a step's record, what a step hands out; books.py
     adapters.py      registered, in host memory, in a slot: real loads, blocking or overlapped
-    lora.py          slots on the device, and the grouped product of one batch; peft.py reads adapter folders
+    lora.py          slots on the device, the grouped product of one batch; peft.py reads adapter folders
     model.py         the decoder: tensors in, tensors out; rope.py, attention.py, batch.py, kv.py belong to it
     config.py        what of a config.json the engine computes; weights.py reads safetensors; merge.py
     sampler.py       tokens from logits, by counter-based luck; speculate.py drafts, decide.py verifies

@@ -11,6 +11,9 @@ from torch import Tensor
 NO_SLOT = -1
 """Slot of a row that uses the base model alone."""
 
+TILE_TOKENS = 16
+"""Tokens of one adapter that a kernel's program takes: the least that a tensor core multiplies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -45,6 +48,7 @@ class StepBatch:
     output_rows: Tensor  # (outputs,) rows that get logits, in the order of the rows given
     attention: tuple[AttentionGroup, ...]
     lora: tuple[tuple[int, int, int], ...]  # (slot, first token, behind the last), without the base's
+    lora_tiles: Tensor  # (tiles, 3) the same, cut into at most TILE_TOKENS tokens
 
     def to(self, device: torch.device) -> StepBatch:
         """The same on another device."""
@@ -72,6 +76,7 @@ class StepBatch:
             move(self.output_rows),
             groups,
             self.lora,
+            move(self.lora_tiles),
         )
 
 
@@ -106,7 +111,17 @@ def step_batch(rows: Sequence[Row], block_tokens: int) -> StepBatch:
         torch.tensor(outputs, dtype=torch.int64),
         _attention_groups(rows, starts, block_tokens),
         tuple(lora),
+        _tiles(lora),
     )
+
+
+def _tiles(lora: Sequence[tuple[int, int, int]]) -> Tensor:
+    tiles = [
+        (slot, first, min(first + TILE_TOKENS, end))
+        for slot, start, end in lora
+        for first in range(start, end, TILE_TOKENS)
+    ]
+    return torch.tensor(tiles, dtype=torch.int32).reshape(-1, 3)
 
 
 def _attention_groups(

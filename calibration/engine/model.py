@@ -96,5 +96,5 @@ def _linear(
     """One packed matrix, and each token's adapter on top: x (T, d_in) -> (T, d_out)."""
     out = F.linear(x, layer.matrices[packed], layer.biases.get(packed))
     if lora is not None:
-        lora.add_product(packed, index, x, out, batch.lora)
+        lora.add_product(packed, index, x, out, batch)
     return out

@@ -1,8 +1,8 @@
 """The only file that knows devices: where tensors live, when they are there, in which dtype.
 
-CPU: eager torch. CUDA: the same calls on the default stream, copies of adapters on a second one. There is
-no captured graph and no kernel of our own yet; `paged_attention` (kv.py) and `grouped_product_reference`
-(lora.py) are the two functions that one would replace, and `Runner.forward` is where a graph would go.
+CPU: eager torch. CUDA: the same calls on the default stream, adapters by the kernels of lora_triton.py,
+overlapped copies of adapters on a second stream. There is no captured graph and no attention kernel of
+our own; `Runner.forward` and `paged_attention` (kv.py) are the places where they would go.
 """
 
 from __future__ import annotations

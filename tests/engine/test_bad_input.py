@@ -201,7 +201,7 @@ def test_an_adapter_that_cannot_be_served_is_refused_by_name(
     ],
 )
 def test_an_adapter_of_another_base_is_refused(
-    changes: dict[str, int], words: str, tiny: Tiny, tmp_path: Path
+    changes: dict[str, Any], words: str, tiny: Tiny, tmp_path: Path
 ) -> None:
     base = save_model(tmp_path / "base", **changes)
     with pytest.raises(InputError, match=words):
