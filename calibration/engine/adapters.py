@@ -172,7 +172,7 @@ class AdapterStore:
             return self._in_host[number], 0.0
         assert self._slots is not None
         start = perf_counter_ns()
-        deltas = read_adapter(self._described[number])
+        deltas = read_adapter(self._described[number], self._architecture.shape)
         packed = pack(deltas, self._architecture, self._slots.rank, self._dtype, pinned=self._runner.pinned)
         return packed, _seconds_since(start)
 

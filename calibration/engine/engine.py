@@ -252,7 +252,8 @@ class Engine:
             raise InputError(f"merge: {self._merged.folder} is merged; allowed: one. Unmerge it first.")
         described = describe_adapter(path, self.architecture.shape)
         start = self.now_s()
-        merge(self._model.weights, self.architecture, read_adapter(described))
+        deltas = read_adapter(described, self.architecture.shape)
+        merge(self._model.weights, self.architecture, deltas)
         return self._weights_changed(described, start)
 
     def unmerge_adapter(self) -> float:

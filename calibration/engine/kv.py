@@ -21,7 +21,7 @@ class KvCache:
     @property
     def bytes(self) -> int:
         """Bytes of both."""
-        return 2 * self.keys.numel() * self.keys.element_size()
+        return int(2 * self.keys.numel() * self.keys.element_size())
 
     def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> None:
         """Store new tokens: keys, values (tokens, kv_heads, head_dim) go to places (tokens,)."""

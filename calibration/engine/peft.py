@@ -50,7 +50,8 @@ class Described:
 
     folder: Path
     rank: int
-    scales: Mapping[tuple[int, str], float]  # of each (layer, module) that it adapts
+    ranks: Mapping[tuple[int, str], int]  # of each (layer, module) that it adapts
+    scales: Mapping[tuple[int, str], float]
     file_bytes: int
 
 
@@ -73,20 +74,22 @@ def describe_adapter(path: str | Path, base: ModelShape, max_lora_rank: int | No
         )
     weights = _weights_file(folder)
     raw = read_json(config)
+    _check_patterns(raw, config)
     ranks = _checked_shapes(weights, base, raw)
     return Described(
         folder,
         max(ranks.values()),
+        ranks,
         {key: _scale(raw, module_path(*key), rank) for key, rank in ranks.items()},
         weights.stat().st_size,
     )
 
 
-def read_adapter(described: Described) -> dict[tuple[int, str], Delta]:
+def read_adapter(described: Described, base: ModelShape) -> dict[tuple[int, str], Delta]:
     """Read the matrices into host memory: (layer, module) -> delta, in their stored dtype.
 
     Raises:
-        InputError: the file is gone, or no longer holds what it held.
+        InputError: the file is gone, or no longer holds what it held when it was described.
     """
     deltas = {}
     file = described.folder / WEIGHTS
@@ -95,6 +98,9 @@ def read_adapter(described: Described) -> dict[tuple[int, str], Delta]:
             name = f"{_PREFIX}{module_path(layer, module)}"
             a = handle.get_tensor(f"{name}.lora_A.weight")
             b = handle.get_tensor(f"{name}.lora_B.weight")
+            (d_in, d_out), rank = base.linear_shape(module), described.ranks[layer, module]
+            if a.shape != (rank, d_in) or b.shape != (d_out, rank):
+                raise InputError(f"{file}: has changed since it was registered. Register the adapter again.")
             deltas[layer, module] = Delta(a, b, scale)
     return deltas
 
@@ -190,6 +196,23 @@ def _promised(raw: Mapping[str, Any], base: ModelShape) -> set[tuple[int, str]]:
         return set()
     names = [name for name in targets if name in ALL_LINEAR]
     return {(layer, name) for layer in range(base.layers) for name in names}
+
+
+def _check_patterns(raw: Mapping[str, Any], config: Path) -> None:
+    """The keys of rank_pattern and alpha_pattern are matched as regular expressions."""
+    for field in ("rank_pattern", "alpha_pattern"):
+        for pattern in raw.get(field) or {}:
+            try:
+                re.compile(pattern)
+            except re.error:
+                sane = False
+            else:
+                sane = len(pattern) <= 1000 and not re.search(r"[*+}]\)[*+{]", pattern)  # could run for ever
+            if not sane:
+                raise InputError(
+                    f"{config}: {field} has the key {pattern!r:.60}; allowed: the end of a module's name, "
+                    "or a plain regular expression."
+                )
 
 
 def _pattern(raw: Mapping[str, Any], field: str, path: str, default: float) -> Any:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -40,12 +40,13 @@ class Runner:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise InputError(f"device is {device!r}; allowed: cpu, since torch finds no CUDA device.")
         self.block_tokens = block_tokens
-        self._copies = torch.cuda.Stream(self.device) if self.pinned else None  # type: ignore[no-untyped-call]
+        cuda: Any = torch.cuda
+        self._copies = cuda.Stream(self.device) if self.pinned else None
 
     @property
     def pinned(self) -> bool:
         """Whether host memory is pinned, for copies to the device."""
-        return self.device.type == "cuda"
+        return bool(self.device.type == "cuda")
 
     def load_model(self, model_dir: str | Path, dtype: str, kv_blocks: int, drafts: int = 0) -> Model:
         """Read a model folder onto the device. `dtype` auto keeps the stored one.

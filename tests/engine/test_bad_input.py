@@ -164,6 +164,8 @@ B = A.replace("lora_A", "lora_B")
             config(rank_pattern={"layers.1.self_attn.q_proj": 3}),
             r"1\.self_attn\.q_proj\.lora_A\.weight has shape",
         ),
+        (config(rank_pattern={"(a+)+b": 4}), r"rank_pattern has the key '\(a\+\)\+b'"),
+        (config(alpha_pattern={"(": 4}), r"alpha_pattern has the key '\('"),
         (config(peft_type="IA3"), "peft_type is 'IA3'"),
         (tensors(lambda held: held.pop(B)), r"layers\.1\.self_attn\.q_proj\.lora_B\.weight is missing"),
         (

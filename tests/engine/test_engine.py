@@ -215,9 +215,9 @@ def test_an_overlapped_load_lets_the_others_run(tiny: Tiny, monkeypatch: pytest.
 
     go = Event()
 
-    def slow(described: Any) -> Any:
+    def slow(*given: Any) -> Any:
         assert go.wait(10)
-        return read(described)
+        return read(*given)
 
     monkeypatch.setattr("calibration.engine.adapters.read_adapter", slow)
     engine = engine_for(tiny.model, tiny.adapters, load_mode="overlapped")
@@ -273,6 +273,16 @@ def test_an_adapter_that_vanishes_fails_its_own_requests_alone(
     assert engine.books.counters.failed_loads == 1
     with pytest.raises(InputError, match="adapter is 'gone'"):
         ask(engine, [(some_tokens(5), "gone", 3)])
+
+
+def test_an_adapter_that_was_exchanged_after_its_check_fails_its_requests(tiny: Tiny, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny.adapters["plain"], tmp_path / "adapter")
+    engine = engine_for(tiny.model, {"exchanged": folder})
+    save_adapter(folder, r=2)
+    ask(engine, [(some_tokens(5), "exchanged", 3)])
+    (output,) = engine.step()
+    assert output.reason == "error"
+    assert "has changed since it was registered" in output.error
 
 
 def test_an_adapter_registered_again_is_another_one(tiny: Tiny, tmp_path: Path) -> None:

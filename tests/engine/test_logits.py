@@ -36,7 +36,7 @@ class Bench:
 
     def packed(self, folder: Path, rank: int) -> Any:
         architecture = self.model.architecture
-        deltas = read_adapter(describe_adapter(folder, architecture.shape, rank))
+        deltas = read_adapter(describe_adapter(folder, architecture.shape, rank), architecture.shape)
         return pack(deltas, architecture, rank, self.model.weights.embedding.dtype)
 
     def logits(self, *rows: Row) -> Tensor:
@@ -100,7 +100,8 @@ def test_merged_equals_peft_merged_and_unmerging_restores_every_bit(name: str, t
     bench, tokens = Bench(tiny.model, []), some_tokens(12)
     before = [tensor.clone() for tensor in bench.model.weights.tensors()]
     described = describe_adapter(tiny.adapters[name], bench.model.architecture.shape)
-    merge(bench.model.weights, bench.model.architecture, read_adapter(described))
+    deltas = read_adapter(described, bench.model.architecture.shape)
+    merge(bench.model.weights, bench.model.architecture, deltas)
     want = reference_logits(tiny.model, tokens, tiny.adapters[name], merged=True)
     torch.testing.assert_close(bench.logits(whole(tokens)), want, atol=TOLERANCE, rtol=TOLERANCE)
     unmerge(bench.model.weights, bench.model.architecture, described.scales, tiny.model)
@@ -132,7 +133,7 @@ def test_a_merge_sums_in_float32_and_rounds_once(tmp_path: Path) -> None:
     adapter = save_adapter(tmp_path / "adapter", size=0.01, target_modules=["down_proj"])
     bench = Bench(half, [])
     described = describe_adapter(adapter, bench.model.architecture.shape)
-    deltas = read_adapter(described)
+    deltas = read_adapter(described, bench.model.architecture.shape)
     weight = bench.model.weights.layers[1].matrices["down"]
     delta = deltas[1, "down_proj"]
     want = (weight.float() + delta.scale * (delta.b.float() @ delta.a.float())).bfloat16()
