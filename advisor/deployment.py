@@ -90,7 +90,7 @@ class Variant:
     def replica(
         self, limits: EngineLimits, ranks: tuple[int, ...], *, fine_tuned: bool = False
     ) -> ReplicaSetup:
-        """One replica for the simulator.
+        """One replica for the simulator, with all adapters loaded at its start, the first ones last.
 
         Args:
             limits: the engine's knobs.
@@ -111,6 +111,7 @@ class Variant:
             speculation=spec,
             frontend_s=frontend.fixed_s,
             frontend_per_prompt_token_s=frontend.per_prompt_token_s,
+            preloaded=tuple(reversed(range(len(ranks)))) if limits.max_loras else (),
         )
 
     def _loads(self, limits: EngineLimits, ranks: tuple[int, ...]) -> AdapterLoads:

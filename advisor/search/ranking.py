@@ -113,15 +113,16 @@ def _confirmed(question: Question, ranked: list[Entry], jobs: int) -> tuple[list
     if count <= len(question.trial):
         return ranked, 0
     longer = stretch(question.whole, 0, count)
-    longer_question = replace(question, offers=(), whole=longer, trial=longer)
+    slim = replace(question, offers=(), whole=question.trial)
+    longer_question = replace(slim, whole=longer, trial=longer)
     chosen = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
-    tasks = [partial(confirm, longer_question, e.sized) for e in chosen if e.sized is not None]
+    tasks = [partial(confirm, slim, longer_question, e.sized) for e in chosen if e.sized is not None]
     again: dict[str, Entry] = {}
     simulations = 0
     for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
         simulations += runs
         work = Work(0.0, sized.plan.variant, entry.offer, entry.warnings)
-        option = _option(longer_question, work, sized)
+        option = _option(question, work, sized)
         again[option.key] = Entry(option, entry.offer, sized, entry.warnings)
     return [again.get(entry.option.key, entry) for entry in ranked], simulations
 

@@ -41,11 +41,22 @@ def size(question: Question, work: Work, best_usd_per_hour: float) -> tuple[Size
     return _sized(sizer, work, traffic, best_usd_per_hour), sizer.runner.simulations
 
 
-def confirm(question: Question, sized: SizedPlan) -> tuple[SizedPlan, int]:
-    """Run a plan on the trial trace, a longer one now, and add the replicas that it needs there."""
+def confirm(question: Question, longer: Question, sized: SizedPlan) -> tuple[SizedPlan, int]:
+    """Run a plan on a longer trace, add the replicas that it needs there, and run that on the first again.
+
+    All options, and all studies of one, are so shown on the same requests.
+    """
+    sizer = sizer_of(longer)
+    traffic = traffic_of(sized.plan.variant.way, longer.trial, longer.adapters.names)
+    grown = _on_longer(sizer, sized, traffic)
+    simulations = sizer.runner.simulations
+    if grown is sized:
+        return sized, simulations
     sizer = sizer_of(question)
     traffic = traffic_of(sized.plan.variant.way, question.trial, question.adapters.names)
-    return _on_longer(sizer, sized, traffic), sizer.runner.simulations
+    trial = sizer.runner.run(grown.plan, traffic, sizer.duration_s)
+    simulations += sizer.runner.simulations
+    return (replace(grown, trial=trial) if grown.trial.holds else grown), simulations
 
 
 def optimistic_usd_per_hour(
@@ -95,7 +106,7 @@ def _on_longer(sizer: Sizer, sized: SizedPlan, traffic: tuple[PoolTraffic, ...])
     """The same plan on other traffic, with more replicas if it needs them there."""
     trial = sizer.runner.run(sized.plan, traffic, sizer.duration_s)
     if trial.holds:
-        return replace(sized, trial=trial)
+        return sized
     plan = sized.plan
     if plan.variant.way == "merged":
         return sizer.merged(plan.variant, traffic)

@@ -10,6 +10,7 @@ their requests, so that names and indices do not matter.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 IN_SLOT: Final = 0
@@ -40,6 +41,13 @@ class AdapterCache:
     def may_run(self, adapter: int) -> bool:
         """Whether a request of this adapter may join the batch, or its load may begin."""
         return adapter in self.pins or len(self.pins) < self.slots
+
+    def preload(self, adapters: Iterable[int]) -> None:
+        """Bring adapters in one after another, as at the start of an engine; what does not fit is evicted."""
+        if self.slots:
+            for adapter in adapters:
+                self.pin(adapter)
+                self.unpin(adapter)
 
     def pin(self, adapter: int) -> int:
         """Pin once more, bringing the adapter into a slot; says from where: IN_SLOT, FROM_CPU, FROM_DISK."""

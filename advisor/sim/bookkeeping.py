@@ -116,11 +116,12 @@ class Bookkeeping:
         self._alive = False
 
     def start(self) -> None:
-        """Serve from now on, with empty caches."""
+        """Serve from now on, with the preloaded adapters and an empty KV cache."""
         limits, now = self._limits, self.env.now
         self._alive = True
         self._kv = KvBlocks(self.setup.kv_blocks, self.tree)
         self._cache = AdapterCache(limits.max_loras, limits.max_cpu_loras)
+        self._cache.preload(self.setup.preloaded)
         self._loading: set[int] = set()  # overlapped: not yet seen to be in their slots
         self._reserved: set[int] = set()  # overlapped: loading or loaded, not yet used
         self._ready: deque[tuple[float, int]] = deque()  # loads that have ended, not yet seen

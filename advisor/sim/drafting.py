@@ -48,7 +48,7 @@ class DraftingReplica(SkippingReplica):
         self._verify: Verify = shared.verify
 
     def start(self) -> None:
-        """Serve from now on, with empty caches."""
+        """Serve from now on, with the preloaded adapters and an empty KV cache."""
         super().start()
         self._gains = np.zeros(_ROOM, dtype=np.int64)  # of the batch, by step number - _gains_from
         self._gains_from = 0
@@ -113,11 +113,15 @@ class DraftingReplica(SkippingReplica):
     def _blocks_due(self, step: int, steps: int) -> int:
         at = step + 1 - self._gains_from
         if steps == 1:
-            return int(self._gains[at]) >> BLOCKS
+            return self._gain(at) >> BLOCKS
         return int(self._gains[at : at + steps].sum()) >> BLOCKS
 
     def _grow_once(self) -> None:
-        self._context += int(self._gains[self._n + 1 - self._gains_from]) & TOKENS
+        self._context += self._gain(self._n + 1 - self._gains_from) & TOKENS
+
+    def _gain(self, at: int) -> int:
+        """What the batch gains at a place of the table; nothing beyond its end, where nobody decodes."""
+        return int(self._gains[at]) if at < len(self._gains) else 0
 
     def _grow(self, steps: int) -> int:
         at = self._n + 1 - self._gains_from

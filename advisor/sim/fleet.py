@@ -35,7 +35,7 @@ class Replica(Protocol):
     outstanding: int
 
     def start(self) -> None:
-        """Serve from now on, with empty caches."""
+        """Serve from now on, with the preloaded adapters and an empty KV cache."""
 
     def push(self, request: int) -> None:
         """A request arrives now."""

@@ -168,7 +168,6 @@ class Ledger:
         for request, row, phase in self.missed:
             causes = _phase(outcome, phase)[request]
             causes[QUEUE] += durations[row]
-            causes[LOAD] -= spans[row, 0]
             causes[FIRST_COMPONENT:] -= spans[row, 1:]
 
     def _gaps(

@@ -46,7 +46,7 @@ class PlainReplica:
         self._process: simpy.Process | None = None
 
     def start(self) -> None:
-        """Begin to serve, with empty caches."""
+        """Begin to serve, with the preloaded adapters and an empty KV cache."""
         setup = self.setup
         gamma = setup.speculation.draft_length if setup.speculation else 0
         self._inbox: deque[tuple[float, Request]] = deque()  # arrived, not yet seen by the scheduler
@@ -56,6 +56,7 @@ class PlainReplica:
         self._idle = True
         self._step_start_s = self._charged_s = self.env.now
         self._scheduler = Scheduler(setup.limits, KvBlocks(setup.kv_blocks, self.tree), gamma)
+        self._scheduler.adapters.preload(setup.preloaded)
         self._channels = LoadChannels(self.env, setup.loads, self._load_ended)
         self._process = self.env.process(self.run())
 

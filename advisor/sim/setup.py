@@ -40,6 +40,7 @@ class ReplicaSetup:
     speculation: SpecSetup | None = None
     frontend_s: float = 0.0  # added to every request's TTFT and E2E, outside the engine loop
     frontend_per_prompt_token_s: float = 0.0
+    preloaded: tuple[int, ...] = ()  # adapters read and put into slots, in this order, before it serves
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,8 @@ def _text(deployment: Outcome, base: Outcome, deltas: tuple[CauseDelta, ...]) ->
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e3:.3g} ms" if abs(seconds) < 1 else f"{seconds:.3g} s"
 
 
 def _signed(seconds: float) -> str:
-    return f"{seconds * 1e3:+.3g} ms"
+    return f"{seconds * 1e3:+.3g} ms" if abs(seconds) < 1 else f"{seconds:+.3g} s"

@@ -44,8 +44,8 @@ def study(question: Question, found: Found, shown: Entry | None, jobs: int) -> S
     if shown is None or shown.sized is None:
         return Studies(found, None, None, None, (), 0)
     slim, plan = replace(question, offers=(), whole=question.trial), shown.sized.plan
-    best = [entry for entry in found.entries if entry.option.feasible and entry.sized is not None]
-    named = [(entry.option.key, entry.sized.plan) for entry in best[:_WITH_HEADROOM] if entry.sized]
+    best = [e for e in found.entries if e.option.feasible and not e.option.is_reference]
+    named = [(e.option.key, e.sized.plan) for e in best[:_WITH_HEADROOM] if e.sized is not None]
     tasks: list[Callable[[], tuple[Any, int]]] = [
         partial(_run, explain_plan, slim, plan, shown.option.key),
         partial(_run, knee, slim, plan),

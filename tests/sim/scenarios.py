@@ -49,6 +49,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         speculation=speculation,
         frontend_s=draw(st.sampled_from((0.0, 1.3e-3))),
         frontend_per_prompt_token_s=draw(st.sampled_from((0.0, 1e-6))),
+        preloaded=tuple(rng.permutation(adapters)[: draw(st.integers(0, adapters))].tolist()),
     )
     return Scenario(_fleet(draw, rng, replica, trace.duration_s + 1.0), trace, draw(st.integers(0, 2**20)))
 

@@ -7,6 +7,11 @@ from hypothesis import given, settings
 
 from advisor.sim.fleet import simulate_fleet
 from advisor.sim.result import SimResult
+from advisor.sim.setup import FleetSetup, ReplicaSetup, SpecSetup
+from advisor.spec.engine import EngineLimits
+from advisor.spec.speculation import Acceptance
+from advisor.trace.trace import Trace
+from tests.sim.clocks import AffineClock
 from tests.sim.scenarios import Scenario, scenarios
 
 COLUMNS = (
@@ -69,3 +74,20 @@ def test_the_same_seed_gives_the_same_bytes(scenario: Scenario) -> None:
     one, two = (simulate_fleet(scenario.fleet, scenario.trace, seed=scenario.seed) for _ in range(2))
     for name in (*COLUMNS, "itl_s", "itl_weight"):
         assert getattr(one, name).tobytes() == getattr(two, name).tobytes()
+
+
+def test_engines_agree_when_steps_outrun_the_table_of_verify_steps() -> None:
+    """Thousands of steps that hold prompt chunks alone: the table of gains is left behind and begun anew."""
+    count = 1000
+    trace = Trace(
+        arrival_s=np.arange(count, dtype=np.float64) * 5.0,
+        prompt_tokens=np.full(count, 40),
+        output_tokens=np.where(np.arange(count) < count - 1, 1, 50),
+        adapter=np.full(count, -1),
+    )
+    half = Acceptance(marginals=(0.5,))
+    limits = EngineLimits(max_num_seqs=2, max_num_batched_tokens=8)
+    replica = ReplicaSetup(limits, AffineClock(), 1000, speculation=SpecSetup(1, half, half))
+    plain, skipping = (simulate_fleet(FleetSetup(replica), trace, engine=e) for e in ("plain", "skipping"))
+    assert plain.steps > 4096
+    np.testing.assert_allclose(skipping.last_token_s, plain.last_token_s, rtol=1e-9)

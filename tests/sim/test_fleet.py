@@ -48,12 +48,43 @@ def test_a_blocking_load_stalls_the_whole_batch_inside_the_step(engine: Engine) 
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_preloaded_adapters_are_where_an_engine_that_loads_them_at_start_has_them(engine: Engine) -> None:
+    cold = fleet(max_cpu_loras=3)
+    warm = replace(cold, replica=replace(cold.replica, preloaded=(3, 2, 1, 0)))  # 3 is evicted again
+    requests = trace((0, 4, 1, 0), (10, 4, 1, 1), (20, 4, 1, 2), (30, 4, 1, 3))
+    result = simulate_fleet(warm, requests, engine=engine)
+    np.testing.assert_allclose(result.ttft_causes_s[:, LOAD], [0.0, 0.0, 0.25, 0.75])
+    assert (result.loads_from_disk, result.loads_to_slot) == (1, 2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_overlapped_load_lets_the_batch_go_on(engine: Engine) -> None:
     requests = trace((0, 4, 4, -1), (0.5, 4, 1, 0), (0.6, 4, 1, 1))
     result = simulate_fleet(fleet(load_mode="overlapped"), requests, engine=engine)
     # loads begin at 1; a: disk to 1.5, slot to 1.75; b: disk to 2.0, slot to 2.25; seen at 2 and 3
     np.testing.assert_allclose(result.last_token_s, [4.0, 3.0, 4.0])
     np.testing.assert_allclose(result.ttft_causes_s[:, LOAD], [0.0, 0.75, 1.25])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_hop_carries_one_adapter_at_a_time(engine: Engine) -> None:
+    setup = fleet(load_mode="overlapped")
+    slow_link = replace(setup, replica=replace(setup.replica, loads=AdapterLoads((0.25,) * 4, (0.5,) * 4)))
+    result = simulate_fleet(slow_link, trace((0, 4, 1, 0), (0, 4, 1, 1)), engine=engine)
+    # a: disk to 0.25, slot to 0.75; b: disk to 0.5, then waits for the link, slot to 1.25
+    np.testing.assert_allclose(result.ttft_causes_s[:, LOAD], [0.75, 1.25])
+    np.testing.assert_allclose(result.first_token_s, [1.75, 2.75])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_urgent_request_is_not_kept_out_by_a_long_one_that_does_not_fit(engine: Engine) -> None:
+    setup = fleet(policy="priority", kv_block_tokens=4)
+    small = replace(setup, replica=replace(setup.replica, kv_blocks=12))
+    requests = replace(
+        trace((0, 4, 20, -1), (0.5, 40, 1, -1), (3.5, 4, 1, -1)),
+        priority=np.asarray([1, 1, 0], dtype=np.int64),
+    )
+    assert simulate_fleet(small, requests, engine=engine).scheduled_s[2] == 4.0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

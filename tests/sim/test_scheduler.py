@@ -141,16 +141,29 @@ def test_the_priority_policy_serves_and_spares_the_urgent() -> None:
     assert parts(plan) == [(1, 1, 8)]
 
 
-def test_a_victim_that_had_its_part_gives_it_back() -> None:
-    engine = scheduler(kv_blocks=5, policy="priority")
-    add(engine, 0, prompt=6, priority=5)
-    step(engine)
+def test_after_a_preemption_even_an_urgent_request_that_fits_waits_a_step() -> None:
+    engine = scheduler(kv_blocks=5, policy="priority", max_num_seqs=2)
+    victim = add(engine, 0, prompt=6, priority=5)
     add(engine, 1, prompt=12, priority=1)
     step(engine)
+    add(engine, 2, prompt=1, priority=0)  # no seat yet
+    plan = step(
+        engine
+    )  # 1 needs a fourth block and takes it from 0, whose seat and second block are free now
+    assert (parts(plan), plan.preempted, engine.kv.free) == ([(1, 1, 12)], [victim], 1)
+    assert parts(step(engine)) == [(1, 1, 13), (2, 1, 0)]
+
+
+def test_a_victim_that_had_its_part_gives_it_back_and_nobody_is_forgotten() -> None:
+    engine = scheduler(kv_blocks=6, policy="priority")
+    victim = add(engine, 0, prompt=6, priority=5)
+    add(engine, 1, prompt=12, priority=1)
+    add(engine, 2, prompt=1, priority=2)
+    step(engine)
     plan = engine.schedule()  # 0 finds room in its second block; 1 needs a fourth and takes it from 0
-    assert [request.index for request in plan.preempted] == [0]
-    assert parts(plan) == [(1, 1, 12)]
-    assert plan.tokens == 1
+    assert plan.preempted == [victim]
+    assert parts(plan) == [(1, 1, 12), (2, 1, 1)]
+    assert plan.tokens == 2
 
 
 def test_a_request_that_preempts_itself_ends_the_list_and_the_step_may_be_empty() -> None:

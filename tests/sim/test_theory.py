@@ -135,7 +135,8 @@ def test_renaming_adapters_changes_nothing(scenario: Scenario, random: object) -
         tuple(loads.disk_to_cpu_s[i] for i in old_of_new), tuple(loads.cpu_to_slot_s[i] for i in old_of_new)
     )
     fleet = replace(fleet, router="least-outstanding")
-    renamed = replace(fleet, replica=replace(fleet.replica, loads=moved))
+    preloaded = tuple(int(new_index[i]) for i in fleet.replica.preloaded)
+    renamed = replace(fleet, replica=replace(fleet.replica, loads=moved, preloaded=preloaded))
     here = simulate_fleet(fleet, trace, seed=scenario.seed)
     there = simulate_fleet(renamed, replace(trace, adapter=new_index[trace.adapter]), seed=scenario.seed)
     assert there.last_token_s.tobytes() == here.last_token_s.tobytes()
@@ -149,7 +150,9 @@ def test_merged_is_base_to_the_last_bit(scenario: Scenario) -> None:
     trace = replace(scenario.trace, adapter=np.full(len(scenario.trace), -1))
     fleet = scenario.fleet
     plain = fleet.replica.limits.model_copy(update={"max_loras": 0, "max_cpu_loras": 0, "max_lora_rank": 0})
-    without = replace(fleet, replica=replace(fleet.replica, limits=plain, loads=AdapterLoads((), ())))
+    without = replace(
+        fleet, replica=replace(fleet.replica, limits=plain, loads=AdapterLoads((), ()), preloaded=())
+    )
     base = simulate_fleet(without, replace(trace, adapters=()), seed=scenario.seed)
     merged = simulate_fleet(fleet, trace, seed=scenario.seed)
     assert merged.last_token_s.tobytes() == base.last_token_s.tobytes()
