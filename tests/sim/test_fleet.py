@@ -81,7 +81,7 @@ def test_an_urgent_request_is_not_kept_out_by_a_long_one_that_does_not_fit(engin
     setup = fleet(policy="priority", kv_block_tokens=4)
     small = replace(setup, replica=replace(setup.replica, kv_blocks=12))
     requests = replace(
-        trace((0, 4, 20, -1), (0.5, 40, 1, -1), (3.5, 4, 1, -1)),
+        trace((0, 4, 20, -1), (0.5, 44, 1, -1), (3.5, 4, 1, -1)),
         priority=np.asarray([1, 1, 0], dtype=np.int64),
     )
     assert simulate_fleet(small, requests, engine=engine).scheduled_s[2] == 4.0

@@ -147,9 +147,7 @@ def test_after_a_preemption_even_an_urgent_request_that_fits_waits_a_step() -> N
     add(engine, 1, prompt=12, priority=1)
     step(engine)
     add(engine, 2, prompt=1, priority=0)  # no seat yet
-    plan = step(
-        engine
-    )  # 1 needs a fourth block and takes it from 0, whose seat and second block are free now
+    plan = step(engine)  # 1 takes its fourth block from 0, whose seat and other block are free now
     assert (parts(plan), plan.preempted, engine.kv.free) == ([(1, 1, 12)], [victim], 1)
     assert parts(step(engine)) == [(1, 1, 13), (2, 1, 0)]
 
@@ -157,6 +155,7 @@ def test_after_a_preemption_even_an_urgent_request_that_fits_waits_a_step() -> N
 def test_a_victim_that_had_its_part_gives_it_back_and_nobody_is_forgotten() -> None:
     engine = scheduler(kv_blocks=6, policy="priority")
     victim = add(engine, 0, prompt=6, priority=5)
+    step(engine)
     add(engine, 1, prompt=12, priority=1)
     add(engine, 2, prompt=1, priority=2)
     step(engine)
