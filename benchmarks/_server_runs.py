@@ -9,21 +9,24 @@ which adapter has which rate, when each request is sent, when the clock stops, w
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.datafiles import data_dir
 from advisor.deployment import Variant
-from advisor.profile import Profile
+from advisor.profile import Profile, load_profile
 from advisor.sim.fleet import simulate_fleet
-from advisor.sim.result import SimResult
+from advisor.sim.result import CAUSES, SimResult
 from advisor.sim.setup import FleetSetup
 from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ALL_LINEAR
 from advisor.trace.trace import Trace
-from calibration.importers.server_files import csv_rows
+from calibration.importers.server_files import csv_rows, read_capacity
+from calibration.importers.server_profile import MEMORY_SHARE, MODELS
+from calibration.importers.server_traffic import scan_s
 
 Array = NDArray[np.float64]
 
@@ -32,11 +35,14 @@ FAMILY = "digital_twin_modelling/real_results"
 HORIZON_S = 3600.0
 STEP_TOKENS = 2048
 """max_num_batched_tokens of vLLM's API server below 70 GiB of device memory (engines.md 5.7)."""
-MEMORY_SHARE = 0.9
-"""gpu_memory_utilization of vLLM 0.8; the launcher does not set it."""
-LARGEST_TOKENS = 1024
-"""Longest prompt that vLLM's ShareGPT sampler keeps; prompt and answer together keep below twice that."""
 SHORTEST_TOKENS = 4
+"""Shortest prompt and answer that vLLM's ShareGPT sampler keeps."""
+CLIENT_PORTS = 28_232
+"""Ports for outgoing connections on Linux (ip_local_port_range 32768 to 60999); client and server share a node."""
+CLOSED_S = 60.0
+"""How long Linux keeps the port of a closed connection (TIME_WAIT)."""
+_LONG_QUEUE = 1000.0
+"""Waiting requests whose scan takes a quarter of a millisecond a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +92,25 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
-    """Shape of the length distributions: log-normal, cut at 4 and 1024 tokens, scaled to a run's mean."""
+class Law:
+    """Mean and quartiles of a length in tokens."""
 
-    prompt_sigma: float = 1.5
-    answer_sigma: float = 1.1
+    mean: float
+    p25: float
+    p75: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Shape of the lengths; a run's own means scale it.
+
+    The defaults are ShareGPT's under this client's filter, as the authors of the runs measured them to make
+    their dummy data sets (p25, mean, p75; Llama-2 tokens): 23, 250, 423 in and 27, 231, 358 out.
+    """
+
+    prompt: Law = Law(250.0, 23.0, 423.0, 1024.0)
+    answer: Law = Law(231.0, 27.0, 358.0, 1800.0)
 
 
 def read_hours(folder: Path) -> list[Run]:
@@ -152,20 +172,32 @@ def sending_times(rates_rps: Array, seed: int = 0) -> tuple[Array, NDArray[np.in
     return np.asarray(times), np.asarray(adapters, dtype=np.int64)
 
 
-def lengths(mean: float, sigma: float, count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Whole token counts from a log-normal law cut at 4 and 1024, with this mean."""
-    from scipy.special import ndtr, ndtri
+def lengths(law: Law, mean: float, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Whole token counts: the law of largest entropy with these quartiles (scaled with the mean) and this mean.
 
-    def draw(mu: float, share: Array) -> Array:
-        low, high = (ndtr((np.log(edge) - mu) / sigma) for edge in (SHORTEST_TOKENS, LARGEST_TOKENS))
-        return np.exp(mu + sigma * ndtri(low + share * (high - low)))
-
-    grid = (np.arange(4000) + 0.5) / 4000
-    low, high = 0.0, np.log(LARGEST_TOKENS) + 4 * sigma
+    Between two knots (4 tokens, p25, p75, the largest) the density falls as exp(-x / decay), with one decay for
+    all three stretches; it is solved for the mean.
+    """
+    knots = np.asarray([SHORTEST_TOKENS, law.p25 * mean / law.mean, law.p75 * mean / law.mean, law.largest])
+    low, high = -0.05, 0.2
     for _ in range(60):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if draw(middle, grid).mean() < mean else (low, middle)
-    return np.rint(draw(high, random.random(count))).astype(np.int64)
+        low, high = (middle, high) if _quantiles(_GRID, knots, middle).mean() > mean else (low, middle)
+    return np.rint(_quantiles(random.random(count), knots, high)).astype(np.int64)
+
+
+_GRID = (np.arange(20_000) + 0.5) / 20_000
+_SHARES = (0.0, 0.25, 0.75, 1.0)
+
+
+def _quantiles(shares: Array, knots: Array, rate: float) -> Array:
+    """Inverse of the distribution: on [a, b] a + -ln(1 - u (1 - exp(-rate (b - a)))) / rate."""
+    stretch = np.clip(np.searchsorted(_SHARES, shares, side="right") - 1, 0, 2)
+    start, width = knots[stretch], np.diff(knots)[stretch]
+    along = (shares - np.asarray(_SHARES)[stretch]) / np.diff(_SHARES)[stretch]
+    if abs(rate) < 1e-9:
+        return np.asarray(start + along * width)
+    return np.asarray(start - np.log1p(along * np.expm1(-rate * width)) / rate)
 
 
 def trace_of(run: Run, shape: Lengths, *, seed: int = 0) -> Trace:
@@ -175,8 +207,8 @@ def trace_of(run: Run, shape: Lengths, *, seed: int = 0) -> Trace:
     count = len(arrival_s)
     return Trace(
         arrival_s=arrival_s,
-        prompt_tokens=lengths(run.prompt_tokens, shape.prompt_sigma, count, random),
-        output_tokens=lengths(run.answer_tokens, shape.answer_sigma, count, random),
+        prompt_tokens=lengths(shape.prompt, run.prompt_tokens, count, random),
+        output_tokens=lengths(shape.answer, run.answer_tokens, count, random),
         adapter=adapter,
         adapters=tuple(f"a{index}" for index in range(run.adapters)),
         name=run.key,
@@ -206,13 +238,65 @@ def limits_of(run: Run) -> EngineLimits:
     )
 
 
-def simulate_hour(run: Run, profile: Profile, shape: Lengths, *, seed: int = 0) -> tuple[Trace, SimResult]:
-    """One hour of this server in the simulator."""
-    variant = Variant("multi-lora", profile, profile.models[0], None, MEMORY_SHARE, ALL_LINEAR)
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is known of a server besides its runs."""
+
+    profile: Profile
+    kv_tokens: dict[tuple[int, int], float]  # (rank, slots) -> tokens of the KV cache, as the engine logged it
+    scan_s: float  # a step's scheduler time for each waiting request that is passed over
+
+
+def servers(folder: Path) -> dict[str, Server]:
+    """Both models' servers, from the shipped profiles and the calibration files."""
+    e2e, profiles = folder / "e2e", data_dir() / "profiles" / "servers"
+    return {
+        name: Server(
+            profile=load_profile(profiles / f"h100_64gb-vllm-0.8-{ending}.json"),
+            kv_tokens={(rank, slots): kv for slots, rank, kv in read_capacity(e2e, name)},
+            scan_s=scan_s(e2e),
+        )
+        for ending, (name, _) in MODELS.items()
+    }
+
+
+def simulate_hour(run: Run, server: Server, shape: Lengths, *, seed: int = 0) -> tuple[Trace, SimResult]:
+    """One hour of this server in the simulator.
+
+    The client opens a connection a request; when the machine's ports are used up, requests fail before they are
+    sent. Where a first pass finds a long queue, a second one adds the scheduler's time to look through it, and
+    takes off the ports that closed connections still hold.
+    """
     trace = trace_of(run, shape, seed=seed)
-    replica = variant.replica(limits_of(run), (run.rank,) * run.adapters)
-    fleet = FleetSetup(replica=replica, horizon_s=HORIZON_S)
-    return trace, simulate_fleet(fleet, trace)
+    first = _pass(run, server, trace, CLIENT_PORTS, 0.0)
+    waiting, passed_over = mean_queue(first)
+    if waiting < _LONG_QUEUE:
+        return trace, first
+    held = int(CLOSED_S * first.done.sum() / HORIZON_S)
+    return trace, _pass(run, server, trace, CLIENT_PORTS - held, server.scan_s * passed_over)
+
+
+def _pass(run: Run, server: Server, trace: Trace, most: int, scanning_s: float) -> SimResult:
+    profile = server.profile
+    host = profile.host.model_copy(update={"fixed_s": profile.host.fixed_s + scanning_s})
+    profile = profile.model_copy(update={"host": host})
+    variant = Variant("multi-lora", profile, profile.models[0], None, MEMORY_SHARE, ALL_LINEAR)
+    limits = limits_of(run)
+    replica = variant.replica(limits, (run.rank,) * run.adapters)
+    known = server.kv_tokens.get((run.rank, run.max_loras))
+    blocks = replica.kv_blocks if known is None else int(known) // limits.kv_block_tokens
+    replica = replace(replica, kv_blocks=blocks, preloaded=tuple(range(run.adapters)))
+    return simulate_fleet(FleetSetup(replica=replica, horizon_s=HORIZON_S, max_outstanding=most), trace)
+
+
+def mean_queue(result: SimResult) -> tuple[float, float]:
+    """Mean number of waiting requests, and of those that their adapter keeps out."""
+    accepted = result.replica >= 0
+    scheduled_s = np.where(np.isnan(result.scheduled_s), HORIZON_S, result.scheduled_s)
+    waiting = float((scheduled_s - result.arrival_s)[accepted].sum()) / HORIZON_S
+    causes = result.ttft_causes_s[np.isfinite(result.first_token_s)].sum(axis=0)
+    queue, adapter = causes[CAUSES.index("queue")], causes[CAUSES.index("adapter_wait")]
+    return waiting, waiting * float(adapter / max(queue + adapter, 1e-9))
 
 
 def counted(result: SimResult) -> Measured:

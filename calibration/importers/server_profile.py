@@ -43,6 +43,7 @@ from calibration.importers.server_memory import (
     kv_capacity_tokens,
 )
 from calibration.importers.server_step import BaseFit, fit_base
+from calibration.importers.server_traffic import TrafficFit, fit_traffic, rank_growth
 
 MODELS = {
     "llama-3.1-8b": ("llama-3.1-8b-instruct", "Llama-3.1-8B"),
@@ -81,6 +82,7 @@ class ServerFits:
     shape: ModelShape
     base: BaseFit
     lora: LoraFit
+    traffic: TrafficFit
     disk: LoadFit
     slot: LoadFit
     memory: MemoryFit
@@ -88,22 +90,34 @@ class ServerFits:
     frontend: float
 
 
-def fit_server(folder: Path, ending: str, *, prompt_token_s: float | None = None) -> ServerFits:
+def fit_server(folder: Path, ending: str, *, like: ServerFits | None = None) -> ServerFits:
     """Fit one model of the server from its calibration files.
 
     Args:
         folder: the public data's `e2e` folder.
         ending: key of MODELS.
-        prompt_token_s: seconds of a prompt token for a model without prompt-only runs.
+        like: a model that has prompt-only and ten-minute runs, for one that has none: its prompt cost in
+            proportion to linear parameters, its cost of adapters under traffic in proportion to theirs in
+            batches of decodes.
     """
     name, catalog_name = MODELS[ending]
     shape = catalog_model(catalog_name)
     runs = read_runs(folder, name)
+    prompt_token_s = None
+    if like is not None:
+        prompt_token_s = like.base.prompt_token_s * shape.layer_parameters / like.shape.layer_parameters
     base = fit_base(runs, kv_capacity_tokens=kv_capacity_tokens(folder, name), prompt_token_s=prompt_token_s)
+    lora, growth = fit_lora(runs, base), rank_growth(runs)
+    traffic = (
+        fit_traffic(folder, base, rank_growth=growth)
+        if like is None
+        else like.traffic.scaled(lora.per_adapter_s / like.lora.per_adapter_s, growth)
+    )
     return ServerFits(
         shape=shape,
         base=base,
-        lora=fit_lora(runs, base),
+        lora=lora,
+        traffic=traffic,
         disk=fit_loads(folder, name, shape, "disk"),
         slot=fit_loads(folder, name, shape, "memory"),
         memory=fit_memory(folder, name, shape),
@@ -113,20 +127,16 @@ def fit_server(folder: Path, ending: str, *, prompt_token_s: float | None = None
 
 
 def fit_servers(folder: Path) -> dict[str, ServerFits]:
-    """Fit both models; the second takes its prompt cost from the first in proportion to linear parameters."""
+    """Fit both models; the second has neither prompt-only nor ten-minute runs and takes them from the first."""
     llama = fit_server(folder, "llama-3.1-8b")
-    ratio = catalog_model(MODELS["qwen-2.5-7b"][1]).layer_parameters / llama.shape.layer_parameters
-    return {
-        "llama-3.1-8b": llama,
-        "qwen-2.5-7b": fit_server(folder, "qwen-2.5-7b", prompt_token_s=ratio * llama.base.prompt_token_s),
-    }
+    return {"llama-3.1-8b": llama, "qwen-2.5-7b": fit_server(folder, "qwen-2.5-7b", like=llama)}
 
 
 def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer: str) -> Profile:
     """Put the fits into the profile contract."""
     base, memory = fits.base, fits.memory
     overhead = MEMORY_SHARE * DEVICE.memory_bytes - memory.usable_minus_overhead_bytes
-    residuals = np.abs([*base.fit.relative_residuals, *fits.lora.step_residuals])
+    residuals = np.abs([*base.fit.relative_residuals, *fits.traffic.step_residuals])
     return Profile(
         schema_version=1,
         name=f"h100_64gb-vllm-0.8-{ending}",
@@ -165,7 +175,7 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
         residual=Residual(
             points=len(residuals),
             median_relative=_digits(
-                float(np.median([*base.fit.relative_residuals, *fits.lora.step_residuals]))
+                float(np.median([*base.fit.relative_residuals, *fits.traffic.step_residuals]))
             ),
             p90_absolute_relative=_digits(float(np.quantile(residuals, 0.9))),
             source="steps of the calibration runs themselves",
@@ -179,7 +189,7 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
 
 
 def _model_terms(fits: ServerFits) -> ModelTerms:
-    base, lora, shape = fits.base, fits.lora, fits.shape
+    base, traffic, shape = fits.base, fits.traffic, fits.shape
     last = base.tokens[-1]
     tokens = (*base.tokens, 2048.0, 8192.0)
     dense = (*base.dense_s, *(base.dense_s[-1] + (t - last) * base.prompt_token_s for t in (2048.0, 8192.0)))
@@ -215,12 +225,13 @@ def _model_terms(fits: ServerFits) -> ModelTerms:
             per_context_token_s=(_digits(base.per_context_token_s),),
         ),
         lora=LoraTerm(
-            **_measured("slots at one sequence, adapters at a full batch, saturated runs", (0.93, 1.07)),
-            fixed_s=_digits(lora.fixed_s),
-            per_slot_s=_digits(lora.per_slot_s),
-            per_slot_token_s=_digits(lora.per_slot_token_s),
-            per_slot_prompt_token_s=_digits(lora.per_slot_prompt_token_s),
-            per_adapter_s=_digits(lora.per_adapter_s),
+            **_measured("ten-minute runs under traffic, rank 8; growth with rank: slots on an idle engine", (0.93, 1.07)),
+            per_slot_s=_digits(traffic.per_slot_s),
+            per_slot_prompt_token_s=_digits(traffic.per_slot_prompt_token_s),
+            per_adapter_s=_digits(traffic.per_adapter_s),
+            per_adapter_cached_s=_digits(traffic.per_adapter_cached_s),
+            per_prompt_token_s=_digits(traffic.per_prompt_token_s),
+            rank_growth=_digits(traffic.rank_growth),
         ),
     )
 
