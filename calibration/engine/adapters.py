@@ -148,6 +148,12 @@ class AdapterStore:
             records.append(copied.record)
         return records
 
+    def check_invariants(self, cache: AdapterCache) -> None:
+        """What is here is what the scheduler believes to be here, but for loads under way or failed."""
+        assert set(self._slot_of) <= cache.in_slots
+        assert set(self._in_host) <= cache.in_cpu
+        assert len(set(self._slot_of.values())) == len(self._slot_of)
+
     def close(self) -> None:
         """End the threads of overlapped loads."""
         for executor in (self._disk, self._link):

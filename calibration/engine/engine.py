@@ -277,6 +277,7 @@ class Engine:
     def check_invariants(self) -> None:
         """What must always hold between two steps."""
         self._scheduler.check_invariants()
+        self._store.check_invariants(self._scheduler.adapters)
         known = [request.index for request in (*self._scheduler.waiting, *self._scheduler.running)]
         assert sorted(known) == sorted(self._live)
 

@@ -208,6 +208,21 @@ def test_slots_and_host_memory_are_least_recently_used(tiny: Tiny) -> None:
     assert [load.disk_s > 0 for load in engine.books.loads] == [True, True, False, True, True]
 
 
+def test_an_adapter_evicted_and_brought_back_in_one_step_gets_a_slot(tiny: Tiny) -> None:
+    engine = engine_for(tiny.model, tiny.adapters, max_loras=2, max_cpu_loras=4)
+    for adapter in ("plain", "stabilised"):
+        ask(engine, [(some_tokens(4), adapter, 2)])
+        run(engine)
+    wishes: list[Any] = [(some_tokens(6), "patterns", 3), (some_tokens(7), "plain", 3)]
+    ids = ask(engine, wishes)
+    answers = run(engine)
+    assert_greedy(tiny, wishes, [answers[index] for index in ids])
+    assert [(load.name, load.from_disk) for load in engine.books.loads][2:] == [
+        ("patterns", True),
+        ("plain", False),
+    ]
+
+
 def test_an_overlapped_load_lets_the_others_run(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     from threading import Event
 
@@ -242,6 +257,21 @@ def test_a_load_that_nobody_waits_for_any_more_leaves_its_slot_idle(tiny: Tiny) 
     engine.step()
     engine.abort(index)
     engine.check_invariants()
+    wishes: list[Any] = [(some_tokens(6), "stabilised", 3)]
+    ids = ask(engine, wishes)
+    assert_greedy(tiny, wishes, [run(engine)[ids[0]]])
+    engine.close()
+
+
+def test_a_loaded_adapter_whose_request_is_aborted_frees_its_slot(tiny: Tiny) -> None:
+    options = EngineOptions(kv_blocks=12)
+    engine = engine_for(tiny.model, tiny.adapters, options, load_mode="overlapped", max_loras=1)
+    ask(engine, [(some_tokens(20), None, 20)])
+    (waits,) = ask(engine, [(some_tokens(40), "plain", 1)])  # for KV blocks, with its adapter in the slot
+    while not engine.books.loads:
+        engine.step()
+        engine.wait(0.1)
+    engine.abort(waits)
     wishes: list[Any] = [(some_tokens(6), "stabilised", 3)]
     ids = ask(engine, wishes)
     assert_greedy(tiny, wishes, [run(engine)[ids[0]]])
