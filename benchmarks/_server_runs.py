@@ -106,11 +106,15 @@ class Lengths:
     """Shape of the lengths; a run's own means scale it.
 
     The defaults are ShareGPT's under this client's filter, as the authors of the runs measured them to make
-    their dummy data sets (p25, mean, p75; Llama-2 tokens): 23, 250, 423 in and 27, 231, 358 out.
+    their dummy data sets (p25, mean, p75; Llama-2 tokens): 23, 250, 423 in and 27, 231, 358 out. The file holds
+    pieces of conversations that begin with either speaker, and the filter takes the first two turns as they come:
+    a long first turn often means a short second one. How often is not published; `opposite` is the chance that
+    prompt and answer lie in opposite halves of their laws: 0.5 is independence, 1 strict, the default half way.
     """
 
     prompt: Law = Law(250.0, 23.0, 423.0, 1024.0)
     answer: Law = Law(231.0, 27.0, 358.0, 1800.0)
+    opposite: float = 0.75
 
 
 def read_hours(folder: Path) -> list[Run]:
@@ -172,7 +176,14 @@ def sending_times(rates_rps: Array, seed: int = 0) -> tuple[Array, NDArray[np.in
     return np.asarray(times), np.asarray(adapters, dtype=np.int64)
 
 
-def lengths(law: Law, mean: float, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+def pairs(shape: Lengths, count: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """Where prompt and answer of each request lie in their laws, 0 to 1."""
+    prompt, answer = random.random(count), 0.5 * random.random(count)
+    opposite = random.random(count) < shape.opposite
+    return prompt, answer + 0.5 * (opposite == (prompt < 0.5))
+
+
+def lengths(law: Law, mean: float, shares: Array) -> NDArray[np.int64]:
     """Whole token counts: the law of largest entropy with these quartiles (scaled with the mean) and this mean.
 
     Between two knots (4 tokens, p25, p75, the largest) the density falls as exp(-x / decay), with one decay for
@@ -183,7 +194,7 @@ def lengths(law: Law, mean: float, count: int, random: np.random.Generator) -> N
     for _ in range(60):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if _quantiles(_GRID, knots, middle).mean() > mean else (low, middle)
-    return np.rint(_quantiles(random.random(count), knots, high)).astype(np.int64)
+    return np.rint(_quantiles(shares, knots, high)).astype(np.int64)
 
 
 _GRID = (np.arange(20_000) + 0.5) / 20_000
@@ -204,11 +215,11 @@ def trace_of(run: Run, shape: Lengths, *, seed: int = 0) -> Trace:
     """The hour's requests. Runs of one workload that differ in max_loras get the same ones."""
     arrival_s, adapter = sending_times(_shuffled(adapter_rates(run.adapters, run.rates_rps)))
     random = np.random.default_rng(seed)
-    count = len(arrival_s)
+    prompt, answer = pairs(shape, len(arrival_s), random)
     return Trace(
         arrival_s=arrival_s,
-        prompt_tokens=lengths(shape.prompt, run.prompt_tokens, count, random),
-        output_tokens=lengths(shape.answer, run.answer_tokens, count, random),
+        prompt_tokens=lengths(shape.prompt, run.prompt_tokens, prompt),
+        output_tokens=lengths(shape.answer, run.answer_tokens, answer),
         adapter=adapter,
         adapters=tuple(f"a{index}" for index in range(run.adapters)),
         name=run.key,
