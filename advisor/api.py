@@ -21,7 +21,6 @@ from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, facts_of, resolve
 from advisor.search.ranking import Entry, search
 from advisor.search.trial import Plan, PoolTraffic, Runner, traffic_of
-from advisor.search.work import Work
 from advisor.sim.result import SimResult
 from advisor.spec.engine import EngineLimits
 from advisor.spec.scenario import Scenario
@@ -156,7 +155,7 @@ def _chosen(
             f"{variant.key}: {reason}. Choose a larger device, more tensor parallelism or fewer slots."
         )
     sized = _run(sizer, choice, variant, traffic)
-    option = option_of(question, Work(0.0, variant, offer, warnings), sized, traffic)
+    option = option_of(question, sized, offer, traffic, warnings)
     return question, runner, Entry(option, offer, sized, warnings), traffic
 
 

@@ -7,14 +7,19 @@ from advisor.recommendation import Option, Pool
 from advisor.search.candidates import spec_choice
 from advisor.search.origins import origin_of, terms_of
 from advisor.search.pools import SizedPlan
-from advisor.search.question import Question
+from advisor.search.question import Offer, Question
 from advisor.search.trial import PoolTraffic, Trial
-from advisor.search.work import Work
 
 
-def option_of(question: Question, work: Work, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]) -> Option:
+def option_of(
+    question: Question,
+    sized: SizedPlan,
+    offer: Offer,
+    traffic: tuple[PoolTraffic, ...],
+    warnings: tuple[str, ...],
+) -> Option:
     """Put a sized plan into the words of the answer."""
-    variant, offer, warnings = work.variant, work.offer, work.warnings
+    variant = sized.plan.variant
     plan, trial = sized.plan, sized.trial
     degree, price = variant.terms.tensor_parallel, offer.price
     cost = None

@@ -19,7 +19,7 @@ from advisor.spec.objective import Metric
 
 _TPOT_MARGIN = 0.9
 """A p99 limit leaves the mean this much room in the guess."""
-_START_SLOTS = 16
+_SCREEN_FACTOR = 3
 _HELP = 0.1
 """More replicas help a pool if they make at least this share of its late requests punctual."""
 
@@ -33,6 +33,17 @@ class SizedPlan:
     stagnant: bool
     tried: int
     floor: str = ""  # the limit that one request alone breaks, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A first plan, from a short trace."""
+
+    plan: Plan
+    holds: bool
+    stagnant: bool
+    tried: int
+    floor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +95,44 @@ class Sizer:
             tpot = np.inf  # no number meets the limit by algebra: begin where the load fits at all
         return _smallest(lambda n: state(n).stable and state(n).tpot_s <= _TPOT_MARGIN * tpot, most)
 
-    def floored(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> SizedPlan | None:
-        """The plan by algebra, run once, if a request alone breaks a limit; None if the limits can be met."""
-        limits = start_limits(self.question, variant)
-        if variant.way == "multi-lora":
-            slots = min(_START_SLOTS, len(self.question.adapters))
-            limits = with_slots(self.question, variant, limits, slots)
+    def screened(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> Screened:
+        """A first plan for a variant: knobs by algebra, replicas by simulation where there is one pool.
+
+        Not more than about three times the replicas that algebra asks for are tried.
+        """
+        limits, guess, tried = self._start(variant, traffic)
         busiest = max(traffic, key=lambda pool: len(pool.trace))
         clock = self.runner.replica(variant, limits, fine_tuned=busiest.fine_tuned).clock
-        reason = floor_reason(variant, limits, clock, busiest, self.question.scenario.objective)
-        if reason is None:
-            return None
-        plan = Plan(variant, limits, tuple(self.guess(variant, limits, pool) for pool in traffic))
-        return SizedPlan(plan, self.runner.run(plan, traffic, self.duration_s), True, 1, reason)
+        floor = floor_reason(variant, limits, clock, busiest, self.question.scenario.objective) or ""
+        if floor or variant.way == "merged":
+            replicas = tuple(self.guess(variant, limits, pool) for pool in traffic)
+            return Screened(Plan(variant, limits, replicas), not floor, False, tried, floor)
+        sizer = replace(self, affordable=min(self.most, _SCREEN_FACTOR * guess + 2))
+        sized = sizer.one_pool(variant, limits, traffic[0], guess)
+        return Screened(sized.plan, sized.trial.holds, sized.stagnant, tried)
+
+    def _start(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> tuple[EngineLimits, int, int]:
+        """Limits to begin with, the replicas that algebra asks for, and how many limits were looked at."""
+        plain = start_limits(self.question, variant)
+        if variant.way != "multi-lora":
+            return plain, self.guess(variant, plain, traffic[0]), 1
+        rungs = self._rungs(variant, traffic[0])
+        guesses = [self.guess(variant, limits, traffic[0]) for limits in rungs]
+        at = int(np.argmin(guesses))
+        return rungs[at], guesses[at], len(rungs)
+
+    def _rungs(self, variant: Variant, traffic: PoolTraffic) -> list[EngineLimits]:
+        """The ladder of slots that leave room for the longest request; at least its first rung."""
+        plain = start_limits(self.question, variant)
+        slots = slot_choices(self.question, variant)
+        rungs = [with_slots(self.question, variant, plain, count) for count in slots]
+        longest = longest_request(traffic, variant)
+        return [limits for limits in rungs if variant.memory(limits).kv_tokens >= longest] or rungs[:1]
+
+    def as_screened(self, screened: Screened, traffic: Sequence[PoolTraffic]) -> SizedPlan:
+        """The screened plan, run on this trace as it is."""
+        trial = self.runner.run(screened.plan, traffic, self.duration_s)
+        return SizedPlan(screened.plan, trial, screened.stagnant, screened.tried, screened.floor)
 
     def one_pool(
         self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, guess: int | None = None
@@ -105,25 +141,23 @@ class Sizer:
         sized = self._fewest(variant, limits, traffic, guess or self.guess(variant, limits, traffic))
         return SizedPlan(Plan(variant, limits, (sized.replicas,)), sized.trial, sized.stagnant, 1)
 
-    def multi_lora(self, variant: Variant, traffic: PoolTraffic, *, climb: bool = True) -> SizedPlan:
+    def multi_lora(
+        self, variant: Variant, traffic: PoolTraffic, screened: Screened | None = None
+    ) -> SizedPlan:
         """Size a multi-LoRA pool and find the number of slots at which it does best (the inner optimum).
 
-        Algebra gives the fewest replicas for each rung of the ladder of slots; the search starts on the
-        best rung (the lowest of several) and climbs to a neighbour as long as that needs fewer
-        replicas, or strains the limits less with the same number. Without `climb` the algebra's rung stays.
+        Starts on the rung of the ladder of slots for which algebra asks for the fewest replicas (the
+        lowest of several) and climbs to a neighbour as long as that needs fewer replicas, or strains the
+        limits less with the same number.
         """
-        plain = start_limits(self.question, variant)
-        rungs = [
-            with_slots(self.question, variant, plain, slots) for slots in slot_choices(self.question, variant)
-        ]
-        rungs = [limits for limits in rungs if self._holds_longest(variant, limits, traffic)] or rungs[:1]
-        guesses = [self.guess(variant, limits, traffic) for limits in rungs]
-        at = int(np.argmin(guesses))
-        best = self.one_pool(variant, rungs[at], traffic, guesses[at])
+        rungs = self._rungs(variant, traffic)
+        screened = screened or self.screened(variant, (traffic,))
+        at = rungs.index(screened.plan.limits)
+        best = self.one_pool(variant, rungs[at], traffic, screened.plan.replicas[0])
         seen = {at}
-        while climb:
+        while not best.stagnant:
             beside = [i for i in (at + 1, at - 1) if 0 <= i < len(rungs) and i not in seen]
-            if not beside or best.stagnant:
+            if not beside:
                 break
             seen.update(beside)
             rivals = [(self._rival(best, rungs[i], traffic), i) for i in beside]
@@ -199,9 +233,6 @@ class Sizer:
                 bad |= ~(getattr(result, f"{slo.metric.value}_s") <= slo.limit)
             late[index] = int(bad.sum())
         return late
-
-    def _holds_longest(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic) -> bool:
-        return variant.memory(limits).kv_tokens >= longest_request(traffic, variant)
 
 
 def _smallest(fits: Callable[[int], bool], most: int) -> int:

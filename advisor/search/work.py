@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advisor.deployment import Variant
-from advisor.search.knobs import start_limits, with_slots
-from advisor.search.pools import SizedPlan, Sizer
+from advisor.search.pools import Screened, SizedPlan, Sizer
 from advisor.search.question import Offer, Question
 from advisor.search.trial import PoolTraffic, Runner, traffic_of
 
@@ -15,17 +13,26 @@ _NEAR = 1.5
 """Knobs are searched for candidates whose price is within this factor of the best."""
 _FAR = 4.0
 """Sizing stops where a variant costs this many times the best."""
-_START_SLOTS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """A variant to size."""
 
-    optimistic_usd_per_hour: float  # by algebra
     variant: Variant
     offer: Offer
+    screened: Screened
     warnings: tuple[str, ...] = ()
+
+    @property
+    def usd_per_device_hour(self) -> float:
+        """Infinite where no price is known."""
+        return float("inf") if self.offer.price is None else self.offer.price.usd_per_hour
+
+    @property
+    def screened_usd_per_hour(self) -> float:
+        """Price of the first plan; infinite where it does not hold."""
+        return self.usd_per_device_hour * self.screened.plan.devices if self.screened.holds else float("inf")
 
 
 def sizer_of(question: Question) -> Sizer:
@@ -34,9 +41,19 @@ def sizer_of(question: Question) -> Sizer:
     return Sizer(question, runner, max(question.trial.duration_s, 1e-9))
 
 
-def size(question: Question, work: Work, best_usd_per_hour: float) -> tuple[SizedPlan, int]:
-    """Size one variant, and count the simulations that it took; a picklable piece of work."""
+def screen(question: Question, variant: Variant) -> tuple[Screened, int]:
+    """A first plan for a variant on a short trace, and the simulations that it took; picklable."""
     sizer = sizer_of(question)
+    traffic = traffic_of(variant.way, question.trial, question.adapters.names)
+    return sizer.screened(variant, traffic), sizer.runner.simulations
+
+
+def size(question: Question, work: Work, best_usd_per_hour: float) -> tuple[SizedPlan, int]:
+    """Size one variant from its first plan; its knobs are searched only where that could make it the best.
+
+    A piece of work that can be pickled; also counts the simulations that it took.
+    """
+    sizer = replace(sizer_of(question), affordable=_affordable(work, best_usd_per_hour))
     traffic = traffic_of(work.variant.way, question.trial, question.adapters.names)
     return _sized(sizer, work, traffic, best_usd_per_hour), sizer.runner.simulations
 
@@ -59,47 +76,31 @@ def confirm(question: Question, longer: Question, sized: SizedPlan) -> tuple[Siz
     return (replace(grown, trial=trial) if grown.trial.holds else grown), simulations
 
 
-def optimistic_usd_per_hour(
-    question: Question, sizer: Sizer, variant: Variant, offer: Offer, traffic: Sequence[PoolTraffic]
-) -> float:
-    """A guess of the price from algebra, to order the work."""
-    limits = start_limits(question, variant)
-    if variant.way == "multi-lora":
-        slots = min(_START_SLOTS, len(question.adapters.names))
-        limits = with_slots(question, variant, limits, slots)
-    price = float("inf") if offer.price is None else offer.price.usd_per_hour
-    largest = max(traffic, key=lambda pool: len(pool.trace))
-    replicas = sizer.guess(variant, limits, largest) + len(traffic) - 1
-    return price * replicas * variant.terms.tensor_parallel
-
-
 def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
-    """Size one variant; search its knobs only where that could make it the best."""
-    variant, near = work.variant, work.optimistic_usd_per_hour <= _NEAR * best_usd_per_hour
-    sizer = replace(sizer, affordable=_affordable(work, best_usd_per_hour))
-    floored = sizer.floored(variant, traffic)
-    if floored is not None:
-        return floored
+    variant, screened = work.variant, work.screened
+    if screened.floor:
+        return sizer.as_screened(screened, traffic)
     if variant.way == "merged":
         return sizer.merged(variant, traffic)
-    if variant.way == "multi-lora":
-        sized = sizer.multi_lora(variant, traffic[0], climb=near)
-    else:
-        sized = sizer.one_pool(variant, start_limits(sizer.question, variant), traffic[0])
-    price = float("inf") if work.offer.price is None else work.offer.price.usd_per_hour
-    degree = variant.terms.tensor_parallel
-    with_one_less = price * (sized.plan.devices - (degree if sized.trial.holds else 0))
-    if with_one_less < best_usd_per_hour:
+    if not screened.holds or work.screened_usd_per_hour > _NEAR * best_usd_per_hour:
+        sized = sizer.as_screened(screened, traffic)
+        if sized.trial.holds or not screened.holds:
+            return sized
+    if variant.way == "base":
+        return sizer.one_pool(variant, screened.plan.limits, traffic[0], screened.plan.replicas[0])
+    sized = sizer.multi_lora(variant, traffic[0], screened)
+    fewer = sized.plan.devices - (variant.terms.tensor_parallel if sized.trial.holds else 0)
+    if work.usd_per_device_hour * fewer < best_usd_per_hour:
         sized = sizer.tightened(sized, traffic[0])
     return sized
 
 
 def _affordable(work: Work, best_usd_per_hour: float) -> int | None:
     """Replicas at which a variant costs so much more than the best that its exact number tells nothing."""
-    price = None if work.offer.price is None else work.offer.price.usd_per_hour
-    if price is None or best_usd_per_hour == float("inf"):
+    price = work.usd_per_device_hour * work.variant.terms.tensor_parallel
+    if float("inf") in (price, best_usd_per_hour):
         return None
-    return max(1, int(_FAR * best_usd_per_hour / (price * work.variant.terms.tensor_parallel)))
+    return max(1, int(_FAR * best_usd_per_hour / price))
 
 
 def _on_longer(sizer: Sizer, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]) -> SizedPlan:

@@ -52,8 +52,9 @@ def test_slow_loads_are_blamed_on_loading() -> None:
             LoadTerm(**MARK, hop="cpu_to_slot", fixed_s=0.5, bandwidth_bytes_per_s=1e9),
         )
     )
-    answer = explained(question(slow), "multi-lora", 12)
-    assert max(answer.deltas, key=lambda d: d.ttft_mean_s).cause == "adapter loading"
+    answer = explained(question(slow), "multi-lora", 4)
+    without_wait = [delta for delta in answer.deltas if delta.cause != "admission wait"]
+    assert max(without_wait, key=lambda d: d.ttft_mean_s).cause == "adapter loading"
 
 
 def test_slow_kernels_are_blamed_on_lora_in_decode() -> None:
