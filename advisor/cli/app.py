@@ -33,8 +33,14 @@ from advisor.cli import options
     metavar="DIR",
     help="Folder whose files (traces, models, adapters) a scenario in the browser may name.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, options.MOST_JOBS),
+    metavar="N",
+    help="Processes for one visitor's answer; 1 if left out, because several visitors ask at once.",
+)
 @click.option("--browser/--no-browser", default=True, help="Open a browser window.")
-def app(port: int, address: str, workspace: str | None, browser: bool) -> int:
+def app(port: int, address: str, workspace: str | None, jobs: int | None, browser: bool) -> int:
     """Open the web app: pick or edit a scenario, see the ranking and the reasons."""
     from advisor.errors import InputError
 
@@ -47,6 +53,8 @@ def app(port: int, address: str, workspace: str | None, browser: bool) -> int:
         if not Path(workspace).is_dir():
             raise InputError(f"{workspace}: no such folder; allowed: a folder. Check --workspace.")
         environment["LORA_ADVISOR_WORKSPACE"] = str(Path(workspace).resolve())
+    if jobs is not None:
+        environment["LORA_ADVISOR_JOBS"] = str(jobs)
     script = Path(__file__).parent.parent / "web" / "script.py"
     command = [
         sys.executable, "-m", "streamlit", "run", str(script),

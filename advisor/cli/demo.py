@@ -17,8 +17,9 @@ from advisor.cli.scenario import DEMO, example_path
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all."
 )
+@options.jobs
 @options.face
-def demo(out: str, top: int, face: options.Face) -> int:
+def demo(out: str, top: int, jobs: int | None, face: options.Face) -> int:
     """Recommend how to serve the shipped example, explain the answer, and write a report.
 
     The example: a platform with 40 fine-tunes of Llama-3.1-8B under chat traffic.
@@ -32,7 +33,7 @@ def demo(out: str, top: int, face: options.Face) -> int:
     scenario = load_scenario(path)
     terminal.tell(f"Recommending for {scenario.name}; this takes some seconds.", face.silent)
     with terminal.Progress(silent=face.silent) as progress:
-        answer = recommend(scenario, folder=path.parent, progress=progress)
+        answer = recommend(scenario, folder=path.parent, jobs=jobs, progress=progress)
         progress(0.97, "drawing the report")
         written = write_folder(answer, Path(out), scenario_yaml=path.read_text(encoding="utf-8"))
     if face.as_json:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from advisor.spec.scenario import Scenario
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+MOST_JOBS: Final = 256
 EXIT_CODES: Final = "Exit codes: 0 done; 2 input to mend; 130 interrupted."
 
 as_json = click.option(
@@ -23,6 +24,12 @@ as_json = click.option(
 )
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress and no remarks on stderr.")
 no_color = click.option("--no-color", is_flag=True, help="No colour; NO_COLOR does the same.")
+jobs = click.option(
+    "--jobs",
+    type=click.IntRange(1, MOST_JOBS),
+    metavar="N",
+    help="Processes; one a core if left out, 8 at most. The answer does not depend on it.",
+)
 seed = click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the scenario's seed.")
 profiles_folder = click.option(
     "--profiles",

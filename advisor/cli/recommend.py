@@ -27,10 +27,16 @@ from advisor.cli import options, terminal
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all."
 )
+@options.jobs
 @options.inputs
 @options.face
 def recommend(
-    scenario: str, reports: tuple[str, ...], top: int, inputs: options.Inputs, face: options.Face
+    scenario: str,
+    reports: tuple[str, ...],
+    top: int,
+    jobs: int | None,
+    inputs: options.Inputs,
+    face: options.Face,
 ) -> int:
     """Rank every way to serve SCENARIO (a YAML file, or - for stdin), and say which to take and why."""
     from advisor.report.folder import check_ending, write_report
@@ -44,7 +50,7 @@ def recommend(
     from advisor.spec.scenario import scenario_to_yaml
 
     with terminal.Progress(silent=face.silent) as progress:
-        answer = answer_to(question, profiles, folder=folder, progress=progress)
+        answer = answer_to(question, profiles, folder=folder, jobs=jobs, progress=progress)
     for report in reports:
         written = write_report(answer, Path(report), scenario_yaml=scenario_to_yaml(question))
         terminal.tell(f"wrote {written[0]}", face.quiet)

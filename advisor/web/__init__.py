@@ -2,6 +2,7 @@
 
 question.py    a scenario from the browser: read, checked, kept inside the operator's folder
 address.py     a scenario in the page's address, so that it can be sent to a colleague
+cores.py       how many processes an answer may take
 answers.py     answers by scenario, computed once, a bounded number of them
 show.py        sections of the report as page elements
 advise.py      the page that asks and answers

@@ -10,6 +10,7 @@ from advisor.errors import AdvisorError
 from advisor.recommendation import Recommendation
 from advisor.web import ask, show
 from advisor.web.answers import Answers, key_of
+from advisor.web.cores import jobs
 from advisor.web.question import Question
 
 _TABS: Final = (
@@ -52,6 +53,7 @@ def _run(question: Question) -> None:
         return api.recommend(
             question.scenario,
             folder=question.folder,
+            jobs=jobs(),
             progress=tell,
         )
 

@@ -107,6 +107,15 @@ class TestRecommend:
             cli("recommend", str(SHIPPED), "--seed", str(seed))
             assert seen["scenario"].seed == seed
 
+    @pytest.mark.parametrize(("args", "jobs"), [((), None), (("--jobs", "3"), 3)])
+    def test_jobs_are_the_processes_to_use(
+        self, cli: Run, seen: dict[str, Any], tmp_path: Path, args: tuple[str, ...], jobs: int | None
+    ) -> None:
+        for command in (("recommend", str(SHIPPED)), ("demo", "--out", str(tmp_path))):
+            seen["jobs"] = "not said"
+            assert cli(*command, *args)[0] == 0
+            assert seen["jobs"] == jobs
+
     def test_relative_paths_start_at_the_scenario(self, cli: Run, seen: dict[str, Any]) -> None:
         cli("recommend", str(SHIPPED))
         assert seen["folder"] == SHIPPED.parent
@@ -165,7 +174,9 @@ class TestRecommend:
         assert len(lines) >= 3
         assert all(line.startswith("advisor: ") for line in lines)
 
-    @pytest.mark.parametrize("args", [["nowhere.yaml"], ["-", "--top", "-1"], [], ["x", "--nonsense"]])
+    @pytest.mark.parametrize(
+        "args", [["nowhere.yaml"], ["-", "--top", "-1"], [], ["x", "--nonsense"], ["x", "--jobs", "0"]]
+    )
     def test_bad_arguments_are_exit_code_2(self, cli: Run, args: list[str]) -> None:
         code, out, err = cli("recommend", *args)
         assert (code, out) == (2, "")
@@ -292,6 +303,26 @@ class TestOthers:
         }  # fmt: skip
         assert "Now yours" in out
         assert json.loads((tmp_path / "d" / "answer.json").read_text())["schema_version"] == 1
+
+    def test_app_hands_its_options_to_the_web_app(
+        self, cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        started: dict[str, Any] = {}
+
+        def instead(command: list[str], **more: Any) -> Any:
+            started.update(command=command, **more)
+            return subprocess.CompletedProcess(command, 0)
+
+        monkeypatch.setattr("advisor.cli.app.find_spec", lambda _name: object())
+        monkeypatch.setattr("advisor.cli.app.subprocess.run", instead)
+        for name in ("LORA_ADVISOR_JOBS", "LORA_ADVISOR_WORKSPACE"):
+            monkeypatch.delenv(name, raising=False)
+        assert cli("app", "--port", "8600")[0] == 0
+        assert "LORA_ADVISOR_JOBS" not in started["env"]
+        assert started["command"][started["command"].index("--server.port") + 1] == "8600"
+        cli("app", "--jobs", "4", "--workspace", str(tmp_path))
+        assert started["env"]["LORA_ADVISOR_JOBS"] == "4"
+        assert started["env"]["LORA_ADVISOR_WORKSPACE"] == str(tmp_path.resolve())
 
     @pytest.mark.parametrize("what", ["models", "devices", "prices", "engines"])
     def test_catalog(self, cli: Run, what: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from advisor import api
 from advisor.errors import InfeasibleError, InputError
 from advisor.recommendation import Recommendation
-from advisor.web import address
+from advisor.web import address, cores
 from advisor.web.answers import Answers, key_of
 from advisor.web.question import VARIABLE, read_question
 from tests.faces.example import example
@@ -38,8 +38,10 @@ class Api:
         self.calls: list[Any] = []
         self.error: Exception | None = None
 
-    def recommend(self, scenario: Any, profiles: Any = None, *, folder: Path, progress: Any = None) -> Any:
-        self.calls.append((scenario, folder))
+    def recommend(
+        self, scenario: Any, profiles: Any = None, *, folder: Path, jobs: int, progress: Any = None
+    ) -> Any:
+        self.calls.append((scenario, folder, jobs))
         progress(0.5, "halfway")
         if self.error is not None:
             raise self.error
@@ -215,6 +217,33 @@ class TestPathsOfAScenarioFromTheBrowser:
         app.text_area(key="text").set_value(self.trace % "a.csv").run()
         app.button(key="recommend").click().run()
         assert fake_api.calls[0][1] == tmp_path.resolve()
+
+
+class TestJobs:
+    def asked(self, fake_api: Api) -> Any:
+        app = opened()
+        app.button(key="recommend").click().run()
+        return app
+
+    @pytest.mark.parametrize(("given", "jobs"), [(None, 1), ("", 1), ("3", 3), (" 12 ", 12)])
+    def test_one_process_unless_the_operator_says_more(
+        self, fake_api: Api, monkeypatch: pytest.MonkeyPatch, given: str | None, jobs: int
+    ) -> None:
+        monkeypatch.delenv(cores.VARIABLE, raising=False)
+        if given is not None:
+            monkeypatch.setenv(cores.VARIABLE, given)
+        self.asked(fake_api)
+        assert fake_api.calls[0][2] == jobs
+
+    @pytest.mark.parametrize("given", ["0", "-1", "many", "2.5", "257", "9" * 30, "²"])
+    def test_a_bad_number_is_one_sentence(
+        self, fake_api: Api, monkeypatch: pytest.MonkeyPatch, given: str
+    ) -> None:
+        monkeypatch.setenv(cores.VARIABLE, given)
+        app = self.asked(fake_api)
+        assert not app.exception
+        assert not fake_api.calls
+        assert "from 1 to 256" in app.error[0].value
 
 
 class TestAddress:
