@@ -277,12 +277,17 @@ def test_adapters_need_slots(tiny: Tiny) -> None:
         engine_for(tiny.model).add_adapter("one", tiny.adapters["plain"])
 
 
-def test_the_largest_request_that_is_allowed_ends(tiny: Tiny) -> None:
+@pytest.mark.parametrize(("gamma", "most"), [(0, 49), (3, 46)])
+def test_the_largest_request_that_is_allowed_ends(gamma: int, most: int, tiny: Tiny) -> None:
+    from calibration.engine.speculate import NgramDraft
     from tests.engine.running import run
 
-    engine = engine_for(tiny.model, options=EngineOptions(kv_blocks=12))
-    number = engine.add_request(some_tokens(40), max_tokens=9)
-    assert len(run(engine)[number]) == 9
+    options = EngineOptions(kv_blocks=12, draft=NgramDraft(gamma) if gamma else None)
+    engine = engine_for(tiny.model, options=options)
+    with pytest.raises(InputError, match=f"are {most + 1} tokens; allowed: at most {most}"):
+        engine.add_request(some_tokens(40), max_tokens=most + 1 - 40)
+    number = engine.add_request(some_tokens(40), max_tokens=most - 40)
+    assert len(run(engine)[number]) == most - 40
 
 
 def test_an_adapter_by_regular_expression_is_served(tiny: Tiny, tmp_path: Path) -> None:

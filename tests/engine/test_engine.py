@@ -124,6 +124,18 @@ def test_preempted_requests_answer_as_if_nothing_had_happened(tiny: Tiny) -> Non
     assert_greedy(tiny, wishes, [answers[i] for i in ids])
 
 
+def test_a_request_that_preempts_itself_costs_no_empty_step(tiny: Tiny) -> None:
+    options = EngineOptions(kv_blocks=10)
+    engine = engine_for(tiny.model, options=options, policy="priority", prefix_caching=False)
+    for priority in (5, 0):
+        engine.add_request(some_tokens(16), max_tokens=12, priority=priority)
+    while engine.busy:
+        before = engine.books.counters.steps
+        engine.step()
+        assert engine.books.counters.steps == before + 1
+    assert engine.books.counters.preemptions == 1
+
+
 def test_a_prefix_is_computed_once_for_each_adapter(tiny: Tiny) -> None:
     engine = engine_for(tiny.model, tiny.adapters)
     common = some_tokens(22)

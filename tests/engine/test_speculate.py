@@ -168,18 +168,18 @@ def test_drafts_that_cannot_be_are_rejected_and_never_chosen() -> None:
 
 @pytest.mark.parametrize("draft", ["model", "ngram"])
 def test_temperature_with_drafts_gives_the_targets_distribution(draft: str, tmp_path: Path) -> None:
-    """Two tokens of 600 requests with seeds of their own against the exact distribution of pairs."""
-    small: dict[str, Any] = {"vocab_size": 5, "initializer_range": 0.12}
+    """Two tokens of 2000 requests with seeds of their own against the exact distribution of pairs."""
+    small: dict[str, Any] = {"vocab_size": 5, "initializer_range": 0.2}
     model = save_model(tmp_path / "model", **small)
     other = save_model(tmp_path / "other", seed=3, num_hidden_layers=1, **small)
     prompt = [1, 2, 0, 1, 2]
     how = ModelDraft(2, other) if draft == "model" else NgramDraft(2, shortest_match=1)
     engine = engine_for(
-        model, options=EngineOptions(kv_blocks=4000, draft=how), max_num_seqs=300, max_num_batched_tokens=2000
+        model, options=EngineOptions(kv_blocks=4000, draft=how), max_num_seqs=500, max_num_batched_tokens=4000
     )
     ids = [
         engine.add_request(prompt, max_tokens=3, sampling=Sampling(temperature=0.9, seed=seed))
-        for seed in range(600)
+        for seed in range(2000)
     ]
     answers = run(engine)
     pairs = np.zeros((5, 5))
@@ -192,7 +192,7 @@ def test_temperature_with_drafts_gives_the_targets_distribution(draft: str, tmp_
         for b in range(5):
             third = (reference_logits(model, [*prompt, a, b])[-1] / 0.9).softmax(-1)
             exact[b] += float(first[a] * second[b]) * third.double().numpy()
-    assert 0.05 < sum(engine.books.counters.accepted) / sum(engine.books.counters.drafted) < 0.95
+    assert 0.02 < sum(engine.books.counters.accepted) / sum(engine.books.counters.drafted) < 0.95
     expected = exact.flatten() * (pairs.sum() / exact.sum())
     assert chisquare(pairs.flatten(), expected).pvalue > 1e-3
 
