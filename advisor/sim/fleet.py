@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, Protocol
@@ -156,13 +157,18 @@ class _Dispatch:
             self._arrival.set(self._arrivals[self._next], ARRIVAL)
 
     def _arrive(self, _: simpy.Event) -> None:
-        request = self._next
-        self._next += 1
         if self._is_full():
-            self._refused += 1
+            self._refuse()
         else:
-            self._route(request)
+            self._next += 1
+            self._route(self._next - 1)
         self._expect_arrival()
+
+    def _refuse(self) -> None:
+        """Refuse all that come before anything else happens: until then nobody finishes."""
+        comes_next = bisect_left(self._arrivals, self._env.peek(), lo=self._next + 1)
+        self._refused += comes_next - self._next
+        self._next = comes_next
 
     def _is_full(self) -> bool:
         """Whether `max_outstanding` requests are unfinished."""
