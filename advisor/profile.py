@@ -98,8 +98,9 @@ class LoraTerm(Provenance):
       T  new tokens of the step (all of them: padding rows run too)   P  those of prompt chunks
       A  distinct adapters in the step
       r  padded rank, max_lora_rank     weight_bytes(r)  bytes of one adapter at that rank
-    Kernels work in tiles of rank 16: above, the slot, adapter and prompt terms (without what is counted a byte,
-    a rank or a cached adapter) are multiplied by 1 + rank_growth·(r/16 - 1).
+    Kernels work in tiles of rank 16: above, per_slot_s and per_adapter_s are multiplied by
+    1 + rank_growth·(r/16 - 1). Prompt tokens are not: steps of 128 tokens and more split the shrink eight
+    ways instead of 64 (vLLM's lora_shrink), so that its tiles hardly count.
     `base_step_s` is what a LoRA-enabled engine adds to a step without adapter tokens.
     Source: design.md section 3.
     """
@@ -121,7 +122,7 @@ class LoraTerm(Provenance):
     per_prompt_token_s: NonNegative = Field(0.0, description="On top of it, a token of a prompt.")
     per_token_rank_s: NonNegative = Field(0.0, description="A token of the step and a unit of padded rank.")
     rank_growth: NonNegative = Field(
-        0.0, description="By how much slots, adapters and prompt tokens cost more for each 16 ranks above 16."
+        0.0, description="By how much slots and adapters cost more for each 16 ranks above 16."
     )
     base_step_s: NonNegative = Field(0.0, description="A step without adapter tokens, LoRA enabled.")
     graph_mode: Literal["eager", "piecewise", "full"] = Field(

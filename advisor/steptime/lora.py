@@ -53,9 +53,9 @@ def lora_cost(
 
     constant = share·(fixed + g·slots·per_slot)     share: packed projections that are wrapped, of all four
     A term   = share·g·per_adapter + weight_bytes(r)·per_weight_byte + max_cpu_loras·per_adapter_cached
-    T term   = share·(g·slots·per_slot_token + per_token) + elements·r·per_token_rank
+    T term   = share·(slots·per_slot_token + per_token) + elements·r·per_token_rank
                elements: wrapped d_in + d_out of all
-    P term   = share·g·(slots·per_slot_prompt_token + per_prompt_token)
+    P term   = share·(slots·per_slot_prompt_token + per_prompt_token)
                g = 1 + rank_growth·max(r/16 - 1, 0)
     Source: design.md section 3. The term's coefficients hold for all linear modules wrapped.
     """
@@ -63,15 +63,13 @@ def lora_cost(
     share = sum(1 for packed in _PACKED if wrapped & set(packed)) / len(_PACKED)
     elements = lora_elements(model, modules, 1) / lora_elements(model, ALL_LINEAR, 1)
     grown = 1.0 + term.rank_growth * max(max_rank / _TILE_RANK - 1.0, 0.0)
-    slots = grown * max_loras
     return LoraCost(
-        constant_s=share * (term.fixed_s + slots * term.per_slot_s),
+        constant_s=share * (term.fixed_s + grown * max_loras * term.per_slot_s),
         per_adapter_s=share * grown * term.per_adapter_s
         + adapter_bytes(model, modules, max_rank) * term.per_weight_byte_s
         + max_cpu_loras * term.per_adapter_cached_s,
-        per_token_s=share * (slots * term.per_slot_token_s + term.per_token_s)
+        per_token_s=share * (max_loras * term.per_slot_token_s + term.per_token_s)
         + elements * max_rank * term.per_token_rank_s,
         base_step_s=term.base_step_s,
-        per_prompt_token_s=share
-        * (slots * term.per_slot_prompt_token_s + grown * term.per_prompt_token_s),
+        per_prompt_token_s=share * (max_loras * term.per_slot_prompt_token_s + term.per_prompt_token_s),
     )
