@@ -94,7 +94,8 @@ def at_once(count: int, adapters: int) -> Trace:
 
 def p(values: np.ndarray[tuple[int], np.dtype[np.float64]], percent: float) -> float:
     """A percentile; requests that never came count as infinitely late."""
-    return float(np.percentile(np.where(np.isnan(values), np.inf, values), percent))
+    late = np.where(np.isnan(values), np.inf, values)
+    return float(np.percentile(late, percent, method="inverted_cdf"))
 
 
 def drafting(bench: Bench, acceptance: Acceptance, draft_length: int) -> Drafting:

@@ -17,7 +17,7 @@ from tests.sim.test_fleet import ENGINES, fleet, trace
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_by_hand(engine: Engine) -> None:
-    """Steps of a second: the first runs from 0 to 2; whoever comes at 0.5, 0.7 and 1.9 finds the house full."""
+    """Steps of a second: the first request is inside from 0 to 2 and keeps three others out."""
     house = replace(fleet(), max_outstanding=1)
     requests = trace((0, 4, 2, -1), (0.5, 4, 1, -1), (0.7, 4, 1, -1), (1.9, 4, 1, -1), (2.5, 4, 1, -1))
     result = simulate_fleet(house, requests, engine=engine)
@@ -31,7 +31,8 @@ def test_by_hand(engine: Engine) -> None:
 def test_never_more_inside_and_nobody_refused_without_cause(most: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     arrival_s = np.cumsum(random.exponential(0.8, 60))
-    requests = Trace(arrival_s, random.integers(1, 30, 60), random.integers(1, 8, 60), random.integers(-1, 4, 60), tuple("abcd"))
+    prompts, answers, adapters = (random.integers(*bounds, 60) for bounds in ((1, 30), (1, 8), (-1, 4)))
+    requests = Trace(arrival_s, prompts, answers, adapters, tuple("abcd"))
     house = replace(fleet(), max_outstanding=most)
     plain, skipping = (simulate_fleet(house, requests, engine=engine) for engine in ENGINES)
     np.testing.assert_allclose(plain.last_token_s, skipping.last_token_s, rtol=1e-9)
