@@ -127,7 +127,7 @@ def fit_server(folder: Path, ending: str, *, like: ServerFits | None = None) -> 
 
 
 def fit_servers(folder: Path) -> dict[str, ServerFits]:
-    """Fit both models; the second has neither prompt-only nor ten-minute runs and takes them from the first."""
+    """Fit both models; the second lacks prompt-only and ten-minute runs and takes them from the first."""
     llama = fit_server(folder, "llama-3.1-8b")
     return {"llama-3.1-8b": llama, "qwen-2.5-7b": fit_server(folder, "qwen-2.5-7b", like=llama)}
 
@@ -225,7 +225,10 @@ def _model_terms(fits: ServerFits) -> ModelTerms:
             per_context_token_s=(_digits(base.per_context_token_s),),
         ),
         lora=LoraTerm(
-            **_measured("ten-minute runs under traffic, rank 8; growth with rank: slots on an idle engine", (0.93, 1.07)),
+            **_measured(
+                "ten-minute runs under traffic, rank 8; growth with rank: slots on an idle engine",
+                (0.93, 1.07),
+            ),
             per_slot_s=_digits(traffic.per_slot_s),
             per_slot_prompt_token_s=_digits(traffic.per_slot_prompt_token_s),
             per_adapter_s=_digits(traffic.per_adapter_s),

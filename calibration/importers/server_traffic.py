@@ -1,10 +1,10 @@
 """What adapters cost the public multi-LoRA server under live traffic, from its ten-minute runs.
 
-The controlled runs of `server_lora` hold batches of decodes whose prompts are a few tokens, with rank 8. Live
-traffic costs more: prompts of adapters go through the kernels tile by tile, and this vLLM copies the list of
-all cached adapters for every adapter of every step (`worker_manager.add_adapter` asks `list_adapters`), so that
-an adapter costs more the more are cached. Both show in the ten-minute runs alone, which also log how many
-distinct adapters a step held, what loads took, and what the scheduler took.
+The controlled runs of `server_lora` hold batches of decodes whose prompts are a few tokens, with rank 8.
+Live traffic costs more: prompts of adapters go through the kernels tile by tile, and this vLLM copies the
+list of all cached adapters for every adapter of every step (`worker_manager.add_adapter` asks
+`list_adapters`), so that an adapter costs more the more are cached. Both show in the ten-minute runs alone,
+which also log how many distinct adapters a step held, what loads took, and what the scheduler took.
 
     step - known = slots · (s + p · P) + A · (a + k · cached) + q · P
     known        = engine without adapters, loads as logged, scanning of the queue as logged
@@ -42,7 +42,7 @@ _MOST_SCANNING_SLOTS = 64
 
 @dataclass(frozen=True, slots=True)
 class TrafficFit:
-    """Seconds. `rank_growth` as in the profile's LoRA term; `step_residuals` are relative to the whole step."""
+    """Seconds. `rank_growth` as in the profile's LoRA term; `step_residuals` are relative to whole steps."""
 
     per_slot_s: float
     per_slot_prompt_token_s: float
@@ -135,7 +135,7 @@ def rank_growth(runs: list[Run]) -> float:
 
 
 def scan_s(folder: Path) -> float:
-    """Scheduler time a step for each waiting request that is passed over, because other adapters fill the slots."""
+    """Scheduler time a step for each waiting request that is passed over for its adapter."""
     return _fit_scan(_read(folder))[0]
 
 
@@ -168,7 +168,7 @@ def _read(folder: Path) -> _Steps:
     table = {name: np.asarray([float(row[name]) for row in rows]) for name in names}
     seconds = table["duration"] / table["steps"]
     decodes = table["output_throughput"] * seconds
-    in_run = table["max_lora_loads_from_memory_corrected"] / table["max_lora_loads_from_memory"]  # rest: at start
+    in_run = table["max_lora_loads_from_memory_corrected"] / table["max_lora_loads_from_memory"]
     busy = decodes > _BUSY
     columns = (
         table["gpu_loras"],
@@ -178,7 +178,7 @@ def _read(folder: Path) -> _Steps:
         decodes,
         table["completed_requests"] / table["steps"],
         table["mean_loras_by_batch"],
-        table["max_lora_loading_time"] * in_run / table["steps"],
+        table["max_lora_loading_time"] * in_run / table["steps"],  # the others were loaded at the start
         table["total_scheduling_time"] / table["steps"],
     )
     return _Steps(*(column[busy] for column in columns))
@@ -199,7 +199,7 @@ def _fit_scan(steps: _Steps) -> tuple[float, float]:
 
 
 def _without_adapters_s(base: BaseFit, decodes: float, starts: float) -> float:
-    """Mean step of the engine without adapters: below one start a step, that share of steps holds a prompt."""
+    """Mean step without adapters: below one start a step, that share of steps holds a prompt."""
     plain = base.seconds(decodes, decodes)
     prompts = math.ceil(max(starts, 1.0)) * PROMPT_TOKENS
     mixed = base.seconds(decodes + prompts, decodes) - plain
