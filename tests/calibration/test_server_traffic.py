@@ -37,8 +37,17 @@ def write_traffic(folder: Path) -> None:
         scanning = SCAN * waiting + SEQUENCE * decodes
         step = known + loads + SCAN * waiting + slots * (SLOT + SLOT_PROMPT * 250 * starts)
         step += adapters * (ADAPTER + CACHED * cached) + PROMPT * 250 * starts
-        values = (slots, cached, waiting, 1000 * step, 1000, decodes / step, 1000 * starts, adapters)
-        values += (1000 * loads * 4 / 3, 400, 300, 1000 * scanning)
+        values: list[float] = [
+            slots,
+            cached,
+            waiting,
+            1000 * step,
+            1000,
+            decodes / step,
+            1000 * starts,
+            adapters,
+        ]
+        values += [1000 * loads * 4 / 3, 400, 300, 1000 * scanning]
         lines.append(",".join(f"{value:.12g}" for value in values))
     (folder / TRAFFIC).write_bytes(gzip.compress("\n".join(lines).encode()))
 
