@@ -8,7 +8,6 @@ from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation
 from advisor.report.sections import Section, sections
 from advisor.tables import known, ranking, reasons, units
-from advisor.tables.table import Table
 from advisor.text import Style, bullet, heading, paragraph, table
 
 _LATER: Final = ("why", "knee", "slots", "run", "turns", "terms", "next")
@@ -26,7 +25,7 @@ def answer(rec: Recommendation, style: Style, top: int = 10) -> str:
     rate = units.significant(rec.workload.rate_rps)
     title = f"{rec.scenario}: {rec.model}, {rec.workload.adapters_deployed:,} adapters, {rate} requests/s"
     parts = [f"{heading(title, style)}\n{paragraph(f'Objective: {rec.objective}.', style)}"]
-    parts += _ranked(ranking.ranking(rec), style, top)
+    parts += _ranked(rec, style, top)
     parts += _refused(rec, style, top)
     parts.append(_section(said["answer"], style))
     parts += [_section(said[key], style) for key in _LATER if key in said]
@@ -42,15 +41,16 @@ def answer(rec: Recommendation, style: Style, top: int = 10) -> str:
     return "\n\n".join(parts)
 
 
-def _ranked(content: Table, style: Style, top: int) -> list[str]:
+def _ranked(rec: Recommendation, style: Style, top: int) -> list[str]:
+    content = ranking.ranking(rec, top)
     if not content.rows:
         return []
-    shown = content.head(top) if top else content
-    text = table(shown, style)
-    left = len(content.rows) - len(shown.rows)
-    more = f" {left} more: --top 0 shows all." if left else ""
-    legend = paragraph(f"→ recommended. ref: the base model, which cannot serve the adapters.{more}", style)
-    return [f"{text}\n{style.dim(legend)}"]
+    ways = sum(option.feasible and not option.is_reference for option in rec.options)
+    words = ["→ recommended."] if rec.recommended is not None else []
+    if "reference" in content.marks:
+        words.append("ref: the base model on the same device, which cannot serve the adapters.")
+    words += [f"{ways - top} more: --top 0 shows all."] if top and ways > top else []
+    return [f"{table(content, style)}\n{style.dim(paragraph(' '.join(words), style))}"]
 
 
 def _refused(rec: Recommendation, style: Style, top: int) -> list[str]:

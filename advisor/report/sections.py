@@ -124,8 +124,7 @@ def _ranking(rec: Recommendation) -> Section | None:
 
 
 def _named(rec: Recommendation) -> list[tuple[str, Option]]:
-    feasible = [option for option in rec.options if option.feasible]
-    return [(f"{ranking.serving(o)} · {ranking.hardware(o)}", o) for o in feasible[:_BARS]]
+    return [(f"{ranking.serving(o)} · {ranking.hardware(o)}", o) for o in ranking.compared(rec, _BARS)]
 
 
 _BARS: Final = 12

@@ -108,18 +108,41 @@ def _marks(rec: Recommendation, options: Iterable[Option]) -> tuple[Mark, ...]:
     return tuple(mark(option) for option in options)
 
 
-def ranking(rec: Recommendation) -> Table:
-    """Options that meet the objective, best first. The base has no rank: it cannot serve the adapters."""
-    options = [option for option in rec.options if option.feasible]
+def compared(rec: Recommendation, top: int = 0) -> list[Option]:
+    """Options that meet the objective, best first: the first `top` ways to serve (0: all).
+
+    Beside them stands the best base model on each of their devices; where nothing else holds, the base
+    models alone.
+    """
+    feasible = [option for option in rec.options if option.feasible]
+    serving_ = [option for option in feasible if not option.is_reference]
+    kept = serving_[:top] if top else serving_
+    devices = {option.device for option in kept or feasible}
+    references: dict[str, Option] = {}
+    for option in feasible:
+        if option.is_reference and option.device in devices:
+            references.setdefault(option.device, option)
+    shown = {option.key for option in (*kept, *references.values())}
+    return [option for option in feasible if option.key in shown]
+
+
+def ranking(rec: Recommendation, top: int = 0) -> Table:
+    """Options that meet the objective, best first. The base has no rank: it cannot serve the adapters.
+
+    Args:
+        rec: the answer.
+        top: how many ways to serve; 0: all.
+    """
+    options = compared(rec, top)
     ranks, rank = [], 0
     for option in options:
         rank += not option.is_reference
         ranks.append("ref" if option.is_reference else str(rank))
     return Table(
         "ranking",
-        "Ways to serve that meet the objective, best first. ref: the base model, for comparison; it cannot "
-        "serve the adapters. headroom: the load, in multiples of yours, at which a limit breaks. figures: "
-        "the least certain origin among the terms that matter.",
+        "Ways to serve that meet the objective, best first. ref: the best base model on the same device, for "
+        "comparison; it cannot serve the adapters. headroom: the load, in multiples of yours, at which a "
+        "limit breaks, found for the best few. figures: the least certain origin among those that matter.",
         _COLUMNS,
         tuple(_row(rank, option) for rank, option in zip(ranks, options, strict=True)),
         _marks(rec, options),

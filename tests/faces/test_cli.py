@@ -123,7 +123,7 @@ class TestRecommend:
     def test_top_cuts_the_ranking_and_says_so(self, cli: Run, seen: dict[str, Any]) -> None:
         _, out, _ = cli("recommend", str(SHIPPED), "--top", "2")
         assert "2× A100-80-SXM" in out
-        assert "7 more: --top 0 shows all" in out
+        assert "6 more: --top 0 shows all" in out
 
     def test_reports_are_written_and_named_on_stderr(
         self, cli: Run, seen: dict[str, Any], tmp_path: Path
