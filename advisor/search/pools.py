@@ -19,7 +19,7 @@ from advisor.spec.objective import Metric
 
 _TPOT_MARGIN = 0.9
 """A p99 limit leaves the mean this much room in the guess."""
-_SCREEN_FACTOR = 3
+_SCREEN_FACTOR = 2
 _HELP = 0.1
 """More replicas help a pool if they make at least this share of its late requests punctual."""
 
@@ -98,7 +98,7 @@ class Sizer:
     def screened(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> Screened:
         """A first plan for a variant: knobs by algebra, replicas by simulation where there is one pool.
 
-        Not more than about three times the replicas that algebra asks for are tried.
+        Not more than about twice the replicas that algebra asks for are tried.
         """
         limits, guess, tried = self._start(variant, traffic)
         busiest = max(traffic, key=lambda pool: len(pool.trace))

@@ -12,7 +12,7 @@ from advisor.trace.scale import faster
 
 _LOADS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _HEADROOM_MOST = 8.0
-_HEADROOM_ROUNDS = 5
+_HEADROOM_ROUNDS = 4
 
 
 def _run(question: Question, runner: Runner, plan: Plan, factor: float) -> Trial:
@@ -45,12 +45,12 @@ def knee(question: Question, runner: Runner, plan: Plan) -> Knee:
 
 
 def headroom(question: Question, runner: Runner, plan: Plan) -> float:
-    """Largest multiple of the asked load at which every limit holds, within 3 %; about 8 at most."""
+    """Largest multiple of the asked load at which every limit holds, within 5 %; about 8 at most."""
     low, high = 1.0, 1.25
     while high < _HEADROOM_MOST and _run(question, runner, plan, high).holds:
         low, high = high, high * 1.5
     for _ in range(_HEADROOM_ROUNDS):
-        if high / low < 1.03:
+        if high / low < 1.05:
             break
         middle = (low * high) ** 0.5
         low, high = (middle, high) if _run(question, runner, plan, middle).holds else (low, middle)

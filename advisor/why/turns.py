@@ -19,7 +19,7 @@ from advisor.trace.scale import faster
 
 _LOADS = (0.5, 2.0)
 _RIVALS = 3
-_SMALL = 0.02
+_SMALL = 0.04
 """An end of a term's interval that moves the busy time by less than this share is not tried."""
 _TERMS = ("lora", "dense", "host")
 
@@ -89,7 +89,13 @@ def _rivals(found: Found) -> list[Rival]:
 
 def _at_load(question: Question, rivals: Sequence[Rival], best: str, factor: float) -> tuple[Turn, int]:
     changed = replace(question, trial=faster(question.trial, factor))
-    return _turn("load", f"{factor:g} x", best, changed, rivals)
+    return _turn("load", f"{factor:g} x", best, changed, [_grown(rival, factor) for rival in rivals])
+
+
+def _grown(rival: Rival, factor: float) -> Rival:
+    """The rival with replicas in proportion to the load, a place to begin from."""
+    replicas = tuple(max(1, round(count * factor)) for count in rival.plan.replicas)
+    return replace(rival, plan=replace(rival.plan, replicas=replicas))
 
 
 def _at_end(
@@ -112,13 +118,13 @@ def _turn(what: str, value: str, best: str, question: Question, rivals: Sequence
 
 
 def _resized(question: Question, plan: Plan) -> tuple[SizedPlan, int]:
-    """The same knobs with as many replicas as it takes now."""
+    """The same knobs with as many replicas as it takes now, sought from those it has."""
     sizer = sizer_of(question)
     traffic = traffic_of(plan.variant.way, question.trial, question.adapters.names)
     if plan.variant.way == "merged":
         sized = sizer.merged(plan.variant, traffic)
     else:
-        sized = sizer.one_pool(plan.variant, plan.limits, traffic[0])
+        sized = sizer.one_pool(plan.variant, plan.limits, traffic[0], plan.replicas[0])
     return sized, sizer.runner.simulations
 
 

@@ -118,6 +118,8 @@ def test_pick_an_example_run_it_read_the_answer_and_take_it_away(
 
 
 def test_upload_a_scenario_see_its_error_mend_it_and_send_it_on(page: Page, address: str) -> None:
+    from playwright.sync_api import expect
+
     page.goto(address)
     page.get_by_role("button", name="Recommend").wait_for()
     broken = SMALL.replace("rank: 8", "rank: 0").encode()
@@ -134,4 +136,4 @@ def test_upload_a_scenario_see_its_error_mend_it_and_send_it_on(page: Page, addr
     page.get_by_role("heading", name=re.compile("^Serve ")).wait_for(timeout=ANSWER_MS)
     page.goto(page.url)
     page.get_by_text("The scenario: edit it here").click()
-    assert page.get_by_role("textbox", name="YAML").input_value() == SMALL
+    expect(page.get_by_role("textbox", name="YAML")).to_have_value(SMALL, timeout=30_000)
