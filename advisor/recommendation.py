@@ -190,6 +190,15 @@ class Turn(Spec):
     turns: bool
 
 
+class LimitAtLoad(Spec):
+    """One limit of the objective, and what was simulated at each load of a knee."""
+
+    metric: Literal["ttft", "tpot", "e2e", "goodput"]
+    percentile: float | None
+    limit: float = Field(description="Seconds; a share for goodput.")
+    value: tuple[float, ...]
+
+
 class Knee(Spec):
     """Load against latency of the recommended option, replicas as they are."""
 
@@ -198,6 +207,7 @@ class Knee(Spec):
     ttft_p99_s: tuple[float, ...]
     tpot_p99_s: tuple[float, ...]
     goodput_share: tuple[float, ...]
+    limits: tuple[LimitAtLoad, ...] = ()
 
 
 class SlotSweep(Spec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from advisor.plots import theme
@@ -112,20 +113,20 @@ def _limit_line(limit_ms: float) -> list[alt.Chart]:
     ]
 
 
-def prices(rec: Recommendation, top: int = 12) -> Drawn:
-    """Price of each option that meets the objective; the bar's outline says how sure its latency is."""
+def prices(options: Sequence[Option], recommended: str | None) -> Drawn:
+    """Price of each option that has one; the bar's outline says how sure its latency is."""
     import altair as alt
 
-    options = [option for option in rec.options if option.feasible and option.usd_per_hour is not None][:top]
     rows = [
         {
             "option": f"{serving(o)} · {hardware(o)}",
             "usd_per_hour": o.usd_per_hour,
             "way": WAYS[o.way],
             "origin": o.origin.value,
-            "text": f"${o.usd_per_hour:,.2f}" + (" · recommended" if o.key == rec.recommended else ""),
+            "text": f"${o.usd_per_hour:,.2f}" + (" · recommended" if o.key == recommended else ""),
         }
         for o in options
+        if o.usd_per_hour is not None
     ]
     order = [str(row["option"]) for row in rows]
     base = alt.Chart(theme.values(rows)).encode(

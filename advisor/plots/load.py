@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from advisor.plots import theme
-from advisor.plots.cost import limit_of, origin_dash
-from advisor.recommendation import Knee, Option, Recommendation, SlotSweep
+from advisor.plots.cost import origin_dash
+from advisor.recommendation import Knee, LimitAtLoad, Option, Recommendation, SlotSweep
 from advisor.tables.ranking import limit_name, recommended
 
 if TYPE_CHECKING:
@@ -21,12 +21,22 @@ if TYPE_CHECKING:
 _QUANTILES: Final = 200  # points of a distribution; enough for a line, few enough for a small file
 
 
+def knee_limit(curve: Knee, metric: Literal["ttft", "tpot"]) -> LimitAtLoad | None:
+    """The strictest percentile that the objective limits on this metric; None if it limits none."""
+    found = [limit for limit in curve.limits if limit.metric == metric]
+    return max(found, key=lambda limit: limit.percentile or 0.0, default=None)
+
+
 def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> Drawn:
-    """Load against p99 latency, replicas as they are; dashes: the limit; the upright line: the asked load."""
+    """Load against the latency that the objective limits (p99 where it limits none), replicas as they are.
+
+    Dashes: the limit; the upright line: the asked load.
+    """
     import altair as alt
 
-    option, limit = recommended(rec), limit_of(rec, metric)
-    latency = curve.ttft_p99_s if metric == "ttft" else curve.tpot_p99_s
+    option, limit = recommended(rec), knee_limit(curve, metric)
+    latency = limit.value if limit else curve.ttft_p99_s if metric == "ttft" else curve.tpot_p99_s
+    name = limit_name(limit) if limit else f"{metric.upper()} p99"
     origin = option.origin.value if option else "estimated"
     rows: list[dict[str, Any]] = [
         {"load": load, "rate": rate, "ms": seconds * 1e3, "origin": origin}
@@ -36,7 +46,7 @@ def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> D
     scale, axis = theme.log_ticks([*(row["ms"] for row in rows), *([limit.limit * 1e3] if limit else [])])
     base = alt.Chart(theme.values(rows)).encode(
         x=alt.X("load:Q", title="load (multiples of the asked one)", scale=alt.Scale(zero=True)),
-        y=alt.Y("ms:Q", title=f"{metric.upper()} p99 (ms)", scale=scale, axis=axis),
+        y=alt.Y("ms:Q", title=f"{name} (ms)", scale=scale, axis=axis),
         tooltip=["load:Q", "rate:Q", "ms:Q"],
     )
     asked = alt.Chart(theme.values([{"load": 1.0, "text": "asked"}]))
@@ -48,7 +58,7 @@ def knee(rec: Recommendation, curve: Knee, metric: Literal["ttft", "tpot"]) -> D
         base.mark_point(color=theme.BLUE, filled=True, size=45, opacity=1),
     ]  # fmt: skip
     if limit is not None:
-        rule = alt.Chart(theme.values([{"limit": limit.limit * 1e3, "text": f"limit {limit_name(limit)}"}]))
+        rule = alt.Chart(theme.values([{"limit": limit.limit * 1e3, "text": f"limit {name}"}]))
         layers += [
             rule.mark_rule(color=theme.LIMIT_COLOUR, strokeDash=[6, 4], strokeWidth=1.5).encode(y="limit:Q"),
             rule.mark_text(color=theme.LIMIT_COLOUR, align="left", dy=-7, x=4).encode(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from advisor.recommendation import Option, Recommendation
+from advisor.recommendation import Knee, Option, Recommendation
 from advisor.tables import ranking, reasons, units
 from advisor.tables.table import Table
 
@@ -93,7 +93,7 @@ def _ranking(rec: Recommendation) -> Section | None:
             Figure(
                 "prices",
                 "What each costs. The outline says how sure its latency is.",
-                lambda: cost.prices(rec),
+                lambda: cost.prices(ranking.compared(rec, _BARS), rec.recommended),
             ),
             Figure(
                 "spread",
@@ -127,7 +127,7 @@ def _named(rec: Recommendation) -> list[tuple[str, Option]]:
     return [(f"{ranking.serving(o)} · {ranking.hardware(o)}", o) for o in ranking.compared(rec, _BARS)]
 
 
-_BARS: Final = 12
+_BARS: Final = 8  # ways to serve in a chart; their base models come on top
 
 
 def _refused(rec: Recommendation) -> Section | None:
@@ -187,18 +187,27 @@ def _knee(rec: Recommendation, best: Option | None) -> Section | None:
         return None
     words: tuple[str, ...] = ()
     if best is not None and best.headroom is not None:
-        rate = units.significant(rec.workload.rate_rps)
-        held = f"the limits hold up to {units.times(best.headroom)} the asked load of {rate} requests/s"
-        words = (f"With the replicas as they are, {held}.",)
+        most = units.times(best.headroom)
+        words = (f"With the replicas as they are, the limits hold up to {most} the asked load.",)
     figures = tuple(
         Figure(
             f"knee-{metric}",
-            f"Load against {metric.upper()} p99; the grey line is the asked load.",
+            f"Load against {_knee_name(curve, metric)}; the grey line is the asked load.",
             lambda metric=metric: load.knee(rec, curve, metric),  # type: ignore[misc]
         )
-        for metric in ("ttft", "tpot")
+        for metric in _LATENCIES
     )
     return Section("knee", "The knee: how much more it carries", words, (), figures, (reasons.knee(curve),))
+
+
+_LATENCIES: Final[tuple[Literal["ttft", "tpot"], ...]] = ("ttft", "tpot")
+
+
+def _knee_name(curve: Knee, metric: Literal["ttft", "tpot"]) -> str:
+    from advisor.plots.load import knee_limit
+
+    limit = knee_limit(curve, metric)
+    return ranking.limit_name(limit) if limit else f"{metric.upper()} p99"
 
 
 def _slots(rec: Recommendation) -> Section | None:

@@ -73,6 +73,7 @@ def _variant(
             return refused(f"{verdict.sentence} Source: {verdict.source}.", "compatibility")
     if method is not None:
         profile = _serial_if_needed(question, profile, method)
+    profile = profile.model_copy(update={"models": (terms,), "gemm": ()})  # light enough to be sent about
     share = question.scenario.engine.memory_share or question.engine.memory_share
     variant = Variant(way, profile, terms, drafting, share, question.adapters.target_modules)
     return variant, tuple(verdict.sentence for verdict in verdicts)

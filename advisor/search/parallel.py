@@ -25,4 +25,5 @@ def run_all(tasks: Sequence[Callable[[], _Result]], jobs: int) -> Iterator[_Resu
     import joblib
 
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(t)() for t in tasks)
+        pool = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="all")
+        yield from pool(joblib.delayed(task)() for task in tasks)

@@ -23,6 +23,8 @@ from advisor.search.work import Work, confirm, screen, size
 
 _CONFIRMED = 3
 _CONFIRM_FACTOR = 5
+_BATCH = 6
+"""Pieces of work a process between two looks at the best price."""
 _SCREEN_PART = 3
 """The first look takes this part of the trial's requests."""
 
@@ -61,7 +63,7 @@ def search(question: Question, progress: Progress | None = None, jobs: int = 1) 
     entries, waiting, simulations = _screened(question, slim, jobs)
     best = {is_base: _cheapest(waiting, is_base) for is_base in (True, False)}
     candidates = 0
-    for start, batch in _batches(waiting, 1 if jobs <= 1 else 2 * jobs):
+    for start, batch in _batches(waiting, 1 if jobs <= 1 else _BATCH * jobs):
         tell(0.2 + 0.5 * start / len(waiting), batch[0].variant.key)
         tasks = [partial(size, slim, work, best[work.variant.way == "base"]) for work in batch]
         for work, (sized, runs) in zip(batch, run_all(tasks, jobs), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from advisor.recommendation import Option, Outcome, Recommendation, SloCheck, WorkloadFacts
+from advisor.recommendation import LimitAtLoad, Option, Outcome, Recommendation, SloCheck, WorkloadFacts
 from advisor.tables import units
 from advisor.tables.table import Cell, Column, Mark, Table
 
@@ -176,7 +176,7 @@ def _p99(out: Outcome | None) -> tuple[Cell, Cell]:
     return (None, None) if out is None else (out.ttft.p99_s, out.tpot.p99_s)
 
 
-def limit_name(check: SloCheck) -> str:
+def limit_name(check: SloCheck | LimitAtLoad) -> str:
     """A limit in words: TTFT p99."""
     percentile = "" if check.percentile is None else f" p{check.percentile:g}"
     return f"{_METRICS[check.metric]}{percentile}"

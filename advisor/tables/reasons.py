@@ -14,7 +14,7 @@ from advisor.recommendation import (
     TermOrigin,
     Turn,
 )
-from advisor.tables.ranking import named
+from advisor.tables.ranking import limit_name, named
 from advisor.tables.table import Cell, Column, Mark, Table
 
 CAUSE_WORDS: Final = {
@@ -91,9 +91,16 @@ def causes(base: Outcome | None, own: Outcome) -> Table:
 
 
 def knee(curve: Knee) -> Table:
-    """Load against latency, replicas as they are."""
+    """Load against latency, replicas as they are: what the limits ask for, and p99 beside it."""
+    asked = [limit for limit in curve.limits if limit.metric != "goodput" and limit_name(limit) not in _P99]
     rows = zip(
-        curve.load, curve.rate_rps, curve.ttft_p99_s, curve.tpot_p99_s, curve.goodput_share, strict=True
+        curve.load,
+        curve.rate_rps,
+        *(limit.value for limit in asked),
+        curve.ttft_p99_s,
+        curve.tpot_p99_s,
+        curve.goodput_share,
+        strict=True,
     )
     return Table(
         "knee",
@@ -101,6 +108,7 @@ def knee(curve: Knee) -> Table:
         (
             Column("load", "times"),
             Column("rate", "number", unit="req/s"),
+            *(Column(limit_name(limit), "ms") for limit in asked),
             Column("TTFT p99", "ms"),
             Column("TPOT p99", "ms"),
             Column("goodput", "share"),
@@ -108,6 +116,9 @@ def knee(curve: Knee) -> Table:
         tuple(rows),
         tuple("total" if load == 1 else "" for load in curve.load),
     )
+
+
+_P99: Final = ("TTFT p99", "TPOT p99")
 
 
 def slots(sweep: SlotSweep) -> Table:

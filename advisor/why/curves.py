@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.recommendation import Knee, SlotSweep
+from advisor.recommendation import Knee, LimitAtLoad, SloCheck, SlotSweep
 from advisor.search.knobs import slot_choices, with_slots
 from advisor.search.question import Question
 from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_of
 from advisor.trace.scale import faster
 
-_LOADS = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
+_LOADS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _HEADROOM_MOST = 8.0
 _HEADROOM_ROUNDS = 4
 
@@ -41,6 +41,18 @@ def knee(question: Question, runner: Runner, plan: Plan) -> Knee:
         ttft_p99_s=tuple(t.outcome.ttft.p99_s for t in trials),
         tpot_p99_s=tuple(t.outcome.tpot.p99_s for t in trials),
         goodput_share=tuple(t.outcome.goodput_share for t in trials),
+        limits=tuple(_at_loads(checks) for checks in zip(*(t.checks for t in trials), strict=True)),
+    )
+
+
+def _at_loads(checks: tuple[SloCheck, ...]) -> LimitAtLoad:
+    """One limit of the objective, from its checks at each load."""
+    first = checks[0]
+    return LimitAtLoad(
+        metric=first.metric,
+        percentile=first.percentile,
+        limit=first.limit,
+        value=tuple(check.value for check in checks),
     )
 
 

@@ -9,6 +9,7 @@ from advisor.recommendation import (
     CauseDelta,
     Explanation,
     Knee,
+    LimitAtLoad,
     MemoryPlan,
     Option,
     Outcome,
@@ -304,6 +305,20 @@ def example() -> Recommendation:
             ttft_p99_s=(0.081, 0.094, 0.126, 0.185, 0.199, 0.311, 1.42, 18.9),
             tpot_p99_s=(0.0189, 0.0214, 0.0246, 0.0282, 0.0313, 0.0344, 0.0451, 0.0583),
             goodput_share=(1.0, 1.0, 0.999, 0.997, 0.991, 0.962, 0.61, 0.08),
+            limits=(
+                LimitAtLoad(
+                    metric="ttft",
+                    percentile=90,
+                    limit=0.15,
+                    value=(0.061, 0.072, 0.094, 0.131, 0.149, 0.214, 0.98, 14.1),
+                ),
+                LimitAtLoad(
+                    metric="tpot",
+                    percentile=99,
+                    limit=0.05,
+                    value=(0.0189, 0.0214, 0.0246, 0.0282, 0.0313, 0.0344, 0.0451, 0.0583),
+                ),
+            ),
         ),
         slots=SlotSweep(
             max_loras=(2, 4, 8, 16, 24, 32, 40),

@@ -23,7 +23,7 @@ def charts(rec: Recommendation) -> dict[str, Any]:
     return {
         "cost": cost.cost_latency(rec, "ttft"),
         "cost-tpot": cost.cost_latency(rec, "tpot"),
-        "prices": cost.prices(rec),
+        "prices": cost.prices(ranking.compared(rec, 3), rec.recommended),
         "steps": why.waterfall(rec.explanation, "ttft"),
         "causes": why.causes(rec.explanation.base, rec.explanation.deployment, "decode"),
         "memory": why.memory(rec.options[0].memory),
