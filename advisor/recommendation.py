@@ -6,12 +6,32 @@ computes nothing of its own.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin, Spec
+
+CAUSE_WORDS: Final = {
+    "frontend": "frontend (outside the engine)",
+    "queue": "queueing",
+    "adapter_wait": "wait for an adapter slot",
+    "load": "adapter loading",
+    "preempted": "preemption",
+    "dense": "matrix products",
+    "attention": "attention",
+    "head": "output head and sampling",
+    "lora": "LoRA kernels",
+    "draft": "drafting",
+    "all_reduce": "all-reduce",
+    "host": "host work",
+}
+
+
+def cause_word(cause: str) -> str:
+    """A simulator's cause in plain words."""
+    return CAUSE_WORDS.get(cause, cause.replace("_", " "))
 
 
 class Percentiles(Spec):

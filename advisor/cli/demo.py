@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from advisor.cli import options, terminal
 from advisor.cli.scenario import DEMO, example_path
+
+if TYPE_CHECKING:
+    from advisor.recommendation import Recommendation
 
 
 @click.command(epilog=options.example("advisor demo\nadvisor demo --out /some/folder"))
@@ -41,18 +47,25 @@ def demo(out: str, top: int, jobs: int | None, face: options.Face) -> int:
         return 0
     style = terminal.style(face.no_color)
     terminal.say(answer_text(answer, style, top))
-    terminal.say(f"\n{style.bold('This was the demo. Now yours')}\n{_next(written, Path(out))}")
+    terminal.say(f"\n{style.bold('This was the demo. Now yours')}\n{_next(answer, written, Path(out))}")
     return 0 if answer.recommended is not None else 3
 
 
-def _next(written: list[Path], out: Path) -> str:
+def _program() -> str:
+    """How this shell starts the program: by name if that is found, else by the path it was started with."""
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "advisor" and shutil.which("advisor") is None else "advisor"
+
+
+def _next(answer: Recommendation, written: list[Path], out: Path) -> str:
     page = next(path for path in written if path.suffix == ".html")
-    mine = out / "scenario.yaml"
+    mine, advisor, best = out / "scenario.yaml", _program(), answer.recommended
+    device = answer.option(best).device if best is not None else answer.options[0].device
     steps = (
         ("read the report", f"{page}   (also {out / 'report.md'}, {out / 'answer.json'})"),
-        ("make it yours", f"edit {mine}, then: advisor recommend {mine} --report mine.html"),
+        ("make it yours", f"edit {mine}, then: {advisor} recommend {mine} --report mine.html"),
         ("use your own traffic", "write in it: workload: {kind: trace, path: my-requests.csv}"),
-        ("try one deployment", f"advisor simulate {mine} --way multi-lora --device H100-80-SXM"),
-        ("in the browser", "advisor app"),
+        ("try one deployment", f"{advisor} simulate {mine} --way multi-lora --device {device}"),
+        ("in the browser", f"{advisor} app"),
     )  # fmt: skip
     return "\n".join(f"  {what:<21} {how}" for what, how in steps)

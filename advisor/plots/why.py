@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from advisor.plots import theme
-from advisor.recommendation import Explanation, MemoryPlan, Outcome, TermOrigin
+from advisor.recommendation import Explanation, MemoryPlan, Outcome, TermOrigin, cause_word
 from advisor.spec.spec import Origin
 from advisor.tables import units
-from advisor.tables.reasons import cause_word, memory_parts
+from advisor.tables.reasons import memory_parts
 
 if TYPE_CHECKING:
     from advisor.plots.theme import Drawn

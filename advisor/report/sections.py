@@ -13,12 +13,15 @@ from advisor.tables.table import Table
 if TYPE_CHECKING:
     from advisor.plots.theme import Drawn
 
-NOT_MODELLED: Final = (
-    "the network between your clients and the server, and your own gateway",
-    "the quality of a merged model (rounding of a small delta into bf16 or fp8), and of quantised weights",
-    "mixtures of experts, multimodal inputs, structured output and long-lived sessions with moving context",
-    "noisy neighbours on a shared machine, thermal throttling, and autoscaling within the simulated time",
-    "discounts: prices are those of the dated list, or your own from the scenario",
+NOT_MODELLED: Final = (  # the same list as in docs/explanation/model.md
+    "Mixtures of experts, multi-head latent attention, sliding windows, quantised KV caches.",
+    "Multimodal inputs and structured output.",
+    "Pipeline, expert and context parallelism; disaggregated prefill.",
+    "A mix of ranks inside one batch beyond padding to the largest.",
+    "The network between your clients and the server, and the queue of a gateway of your own.",
+    "The quality of a merged model (rounding a small delta into bf16 or fp8), and of quantised weights.",
+    "Noisy neighbours on a shared machine, thermal throttling, autoscaling within the simulated time.",
+    "Discounts and daily changes of price: prices are those of the dated list, or yours under prices.own.",
 )
 
 

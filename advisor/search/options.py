@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from advisor.cost import cost_of
 from advisor.recommendation import Option, Pool
 from advisor.search.candidates import spec_choice
@@ -100,5 +102,14 @@ def _breach(trial: Trial) -> str:
     check = max(broken, key=lambda c: c.value / c.limit)
     if check.metric == "goodput":
         return f"{check.value:.1%} of requests meet every limit, {check.limit:.1%} are asked,"
-    name, value, limit = check.metric.upper(), check.value * 1e3, check.limit * 1e3
-    return f"{name} p{check.percentile:g} is {value:.0f} ms, the limit is {limit:.0f} ms"
+    value, limit = told_apart(check.value * 1e3, check.limit * 1e3)
+    if math.isinf(check.value):
+        return f"requests without an answer break {check.metric.upper()} p{check.percentile:g} ({limit} ms)"
+    return f"{check.metric.upper()} p{check.percentile:g} is {value} ms, the limit is {limit} ms"
+
+
+def told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both with the fewest decimals that show which is larger: 200.4 and 200, never 200 and 200."""
+    texts = [f"{value:,.{decimals}f}" for decimals in range(4)]
+    apart = (text for text in texts if value == limit or float(text.replace(",", "")) != limit)
+    return next(apart, texts[-1]), f"{limit:,.3f}".rstrip("0").rstrip(".")

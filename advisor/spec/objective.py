@@ -53,13 +53,14 @@ class Objective(Spec):
 
     @property
     def limits(self) -> tuple[Slo, ...]:
-        """The preset's limits, each replaced by an explicit one of the same metric and percentile."""
+        """The preset's limits, each metric's replaced by explicit ones; TTFT first, then TPOT, then E2E."""
         own = {(slo.metric, slo.percentile): slo for slo in self.slos}
         preset = (
             {} if self.preset is None else {(slo.metric, slo.percentile): slo for slo in PRESETS[self.preset]}
         )
         replaced = {slo.metric for slo in self.slos}
-        return (*(slo for slo in preset.values() if slo.metric not in replaced), *own.values())
+        found = (*(slo for slo in preset.values() if slo.metric not in replaced), *own.values())
+        return tuple(sorted(found, key=lambda slo: list(Metric).index(slo.metric)))
 
 
 def _pair(ttft: str, tpot: str) -> tuple[Slo, ...]:

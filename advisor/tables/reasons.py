@@ -13,29 +13,10 @@ from advisor.recommendation import (
     SlotSweep,
     TermOrigin,
     Turn,
+    cause_word,
 )
 from advisor.tables.ranking import limit_name, named
 from advisor.tables.table import Cell, Column, Mark, Table
-
-CAUSE_WORDS: Final = {
-    "frontend": "frontend (outside the engine)",
-    "queue": "queueing",
-    "adapter_wait": "wait for an adapter slot",
-    "load": "adapter loading",
-    "preempted": "preemption",
-    "dense": "matrix products",
-    "attention": "attention",
-    "head": "output head and sampling",
-    "lora": "LoRA kernels",
-    "draft": "drafting",
-    "all_reduce": "all-reduce",
-    "host": "host work",
-}
-
-
-def cause_word(cause: str) -> str:
-    """A simulator's cause in plain words."""
-    return CAUSE_WORDS.get(cause, cause.replace("_", " "))
 
 
 def differences(why: Explanation) -> Table:

@@ -8,7 +8,7 @@ from functools import partial
 
 from advisor.deployment import Variant
 from advisor.profile import LoraTerm, Provenance
-from advisor.recommendation import Turn
+from advisor.recommendation import Turn, cause_word
 from advisor.search.origins import terms_of
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question
@@ -89,7 +89,7 @@ def _rivals(found: Found) -> list[Rival]:
 
 def _at_load(question: Question, rivals: Sequence[Rival], best: str, factor: float) -> tuple[Turn, int]:
     changed = replace(question, trial=faster(question.trial, factor))
-    return _turn("load", f"{factor:g} x", best, changed, [_grown(rival, factor) for rival in rivals])
+    return _turn("load", f"{factor:g}×", best, changed, [_grown(rival, factor) for rival in rivals])
 
 
 def _grown(rival: Rival, factor: float) -> Rival:
@@ -102,7 +102,7 @@ def _at_end(
     question: Question, rivals: Sequence[Rival], best: str, term: str, end: float
 ) -> tuple[Turn, int]:
     changed = [replace(r, plan=replace(r.plan, variant=_scaled(r.plan.variant, term, end))) for r in rivals]
-    return _turn(f"{term} time", f"{end:.2f} x (end of its interval)", best, question, changed)
+    return _turn(f"time of {cause_word(term)}", f"{end:.2f}× (end of its interval)", best, question, changed)
 
 
 def _turn(what: str, value: str, best: str, question: Question, rivals: Sequence[Rival]) -> tuple[Turn, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from advisor.recommendation import Option, SloCheck
+from advisor.recommendation import Option, SloCheck, cause_word
+from advisor.search.options import told_apart
 from advisor.search.question import Question
 from advisor.search.ranking import Found
 from advisor.spec.objective import Objective
@@ -14,12 +15,17 @@ _WAY = {
     "multi-lora": "all adapters unmerged on one multi-LoRA pool",
     "merged": "each adapter merged into its own deployment",
 }
+_DRAFT = {"ngram": "n-gram", "draft_model": "draft-model", "eagle3": "EAGLE-3"}
+
+
+_THIN, _ROOMY = 1.1, 1.2
+"""Headroom below which the summary warns, and from which another option is named instead."""
 
 
 def objective_words(objective: Objective) -> str:
     """The objective in one line."""
     limits = [
-        f"{slo.metric.value.upper()} p{slo.percentile:g} <= {duration_text(slo.limit)}"
+        f"{slo.metric.value.upper()} p{slo.percentile:g} ≤ {_spaced(duration_text(slo.limit))}"
         for slo in objective.limits
     ]
     if objective.goodput_share is not None:
@@ -27,6 +33,12 @@ def objective_words(objective: Objective) -> str:
     goal = "cheapest deployment" if objective.goal == "cheapest" else "fastest deployment"
     budget = f" for at most {objective.budget:g} USD/h" if objective.budget is not None else ""
     return f"{goal}{budget} with {', '.join(limits) if limits else 'queues that do not grow'}"
+
+
+def _spaced(quantity: str) -> str:
+    """A quantity for people: 200 ms."""
+    number = quantity.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return f"{number} {quantity[len(number) :]}"
 
 
 def summary_of(question: Question, found: Found) -> str:
@@ -37,12 +49,14 @@ def summary_of(question: Question, found: Found) -> str:
     option = best.option
     parts = [f"Serve {_described(option)}: {_machines(option)}, {_price(option)}."]
     if option.outcome is not None:
-        parts.append(f"Simulated at {question.trial.rate_rps:.3g} requests/s: {_limits(option.checks)}.")
+        rate = question.whole.rate_rps
+        parts.append(f"At the asked load of {rate:.3g} requests/s: {_limits(option.checks)}.")
     if option.way == "multi-lora" and option.limits is not None and option.memory is not None:
         parts.append(
             f"Keep max_loras at {option.limits.max_loras}: fewer slots make requests wait for their adapter, "
             f"more take KV memory ({option.memory.slots_bytes / 2**30:.1f} GiB are slots now)."
         )
+    parts.extend(_margin(found, option))
     parts.extend(_rival(found, option))
     reference = next(
         (
@@ -53,21 +67,29 @@ def summary_of(question: Question, found: Found) -> str:
         None,
     )
     if reference is not None and reference.usd_per_hour and option.usd_per_hour:
-        extra = option.usd_per_hour - reference.usd_per_hour
         parts.append(
             f"The base model alone would need {reference.devices} x {reference.device} at this load "
-            f"({reference.usd_per_hour:.2f} USD/h): the adapters cost {extra:+.2f} USD/h."
+            f"({reference.usd_per_hour:.2f} USD/h): {_extra(option.usd_per_hour - reference.usd_per_hour)}."
         )
     if option.origin.badness > Origin.FITTED.badness:
         parts.append(f"The figures rest in part on {option.origin.value} terms; see the list of origins.")
     return " ".join(parts)
 
 
+def _extra(usd_per_hour: float) -> str:
+    """What adapters cost beside their base model."""
+    if abs(usd_per_hour) < 0.005:
+        return "the adapters add nothing to the price"
+    if usd_per_hour < 0:
+        return f"speculation saves {-usd_per_hour:.2f} USD/h more than the adapters cost"
+    return f"the adapters cost {usd_per_hour:.2f} USD/h"
+
+
 def _described(option: Option) -> str:
     text = _WAY[option.way]
     if option.speculation is not None:
         spec = option.speculation
-        text += f", with {spec.method} speculative decoding ({spec.draft_length} draft tokens)"
+        text += f", with {_DRAFT[spec.method]} speculative decoding ({spec.draft_length} draft tokens)"
     return text
 
 
@@ -89,9 +111,28 @@ def _limits(checks: tuple[SloCheck, ...]) -> str:
         if check.metric == "goodput":
             texts.append(f"goodput {check.value:.1%} (asked {check.limit:.1%})")
         else:
-            name, value, limit = check.metric.upper(), check.value * 1e3, check.limit * 1e3
-            texts.append(f"{name} p{check.percentile:g} {value:.0f} ms (limit {limit:.0f} ms)")
+            value, limit = told_apart(check.value * 1e3, check.limit * 1e3)
+            texts.append(f"{check.metric.upper()} p{check.percentile:g} {value} ms (limit {limit} ms)")
     return ", ".join(texts) if texts else "no latency limit was asked and no queue grows"
+
+
+def _margin(found: Found, option: Option) -> list[str]:
+    """A warning where little more load breaks a limit, and the next option that carries more."""
+    if option.headroom is None or option.headroom >= _THIN:
+        return []
+    text = f"The margin is thin: a limit breaks at {option.headroom:.2f} times this load"
+    roomy = next(
+        (
+            e.option
+            for e in found.entries
+            if (e.option.headroom or 0.0) >= _ROOMY and not e.option.is_reference
+        ),
+        None,
+    )
+    if roomy is None or roomy.usd_per_hour is None:
+        return [f"{text}."]
+    how = f"{roomy.devices} x {roomy.device}, {_WAY[roomy.way]}"
+    return [f"{text}; {how}, carries {roomy.headroom:.2f} times for {roomy.usd_per_hour:.2f} USD/h."]
 
 
 def _rival(found: Found, option: Option) -> list[str]:
@@ -104,14 +145,28 @@ def _rival(found: Found, option: Option) -> list[str]:
         if other is None:
             continue
         if other.feasible and other.usd_per_hour is not None and option.usd_per_hour:
-            times = other.usd_per_hour / option.usd_per_hour
+            times = f"{other.usd_per_hour / option.usd_per_hour:.2g} times the price"
             said.append(
                 f"With {_WAY[way]} the cheapest is {other.devices} x {other.device} "
-                f"for {other.usd_per_hour:.2f} USD/h ({times:.2g} times the price)."
+                f"for {other.usd_per_hour:.2f} USD/h ({times}{_not_enough(found, other)})."
             )
         elif not other.feasible:
             said.append(f"{_WAY[way].capitalize()} does not do: {other.reason}.")
     return [*said, *_other_device(found, option)]
+
+
+def _not_enough(found: Found, other: Option) -> str:
+    """Cheaper devices whose sizing stopped, because they were already too dear, before they were enough."""
+    short = [
+        e.option
+        for e in found.entries
+        if e.option.way == other.way and e.option.bound == "replicas" and e.option.usd_per_hour is not None
+    ]
+    nearest = max(short, key=lambda o: o.usd_per_hour or 0.0, default=None)
+    if nearest is None or (nearest.usd_per_hour or 0.0) >= (other.usd_per_hour or 0.0):
+        return ""
+    count = f"{nearest.devices} x {nearest.device}"
+    return f"; {count} for {nearest.usd_per_hour:.2f} USD/h are not enough"
 
 
 def _other_device(found: Found, option: Option) -> list[str]:
@@ -171,7 +226,7 @@ def _weak_terms(found: Found) -> list[str]:
         return []
     rows = terms_of(best.sized.plan.variant, best.sized.trial.outcome)
     return [
-        f"{r.term} ({r.origin.value}, {r.share_of_busy_time:.0%} of the time)"
+        f"{cause_word(r.term)} ({r.origin.value}, {r.share_of_busy_time:.0%} of the time)"
         for r in rows
         if r.origin.badness > 1 and r.share_of_busy_time >= 0.02
     ]

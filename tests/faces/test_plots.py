@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from advisor.plots import cost, load, theme, why
-from advisor.recommendation import Recommendation
+from advisor.recommendation import CAUSE_WORDS, Recommendation
 from advisor.sim.result import CAUSES, SimResult
 from advisor.spec.spec import Origin
 from advisor.steptime.batch import COMPONENTS
-from advisor.tables.reasons import CAUSE_WORDS
+from advisor.tables import ranking
 
 
 def charts(rec: Recommendation) -> dict[str, Any]:
@@ -104,6 +104,15 @@ def test_the_pareto_front_holds_what_no_other_option_beats(rec: Recommendation) 
     best = min((r for r in rows if r["meets"] and not r["reference"]), key=lambda r: r["usd_per_hour"])
     assert best in front
     assert rows[0]["recommended"]
+
+
+def test_the_knee_draws_what_the_objective_limits(rec: Recommendation) -> None:
+    assert rec.knee
+    drawn = load.knee(rec, rec.knee, "ttft").to_dict()
+    assert [*values(drawn, "ms")] == pytest.approx([value * 1e3 for value in rec.knee.limits[0].value])
+    assert "TTFT p90 (ms)" in str(drawn)
+    unlimited = load.knee(rec, rec.knee.model_copy(update={"limits": ()}), "ttft").to_dict()
+    assert [*values(unlimited, "ms")] == pytest.approx([value * 1e3 for value in rec.knee.ttft_p99_s])
 
 
 def test_the_limit_is_drawn_where_the_objective_puts_it(rec: Recommendation) -> None:

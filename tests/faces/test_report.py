@@ -12,10 +12,11 @@ from advisor.report.folder import write_folder, write_report
 from advisor.report.html import html
 from advisor.report.markdown import markdown
 from advisor.report.plain import answer, option
-from advisor.report.sections import sections
+from advisor.report.sections import NOT_MODELLED, sections
 from advisor.text import Style
 from tests.faces.test_cli import unmet
 
+ROOT = Path(__file__).parents[2]
 EVIL = '"><script>alert(1)</script><img src=x onerror=y>'
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -157,6 +158,13 @@ def test_one_option_as_text(rec: Recommendation) -> None:
     for one in rec.options:
         text = option(one, Style(120))
         assert (one.reason in " ".join(text.split())) or one.feasible
+
+
+def test_what_is_not_modelled_is_the_list_of_the_page_on_the_model() -> None:
+    page = (ROOT / "docs" / "explanation" / "model.md").read_text(encoding="utf-8")
+    said = page.split("## What is not modelled")[1].split("\n## ")[0]
+    items = [" ".join(item.split()) for item in said.replace("`", "").split("\n- ")[1:]]
+    assert tuple(items) == NOT_MODELLED
 
 
 @pytest.mark.parametrize("name", ["answer.pdf", "answer", "answer.HTMLX"])

@@ -97,6 +97,26 @@ def test_the_base_model_has_no_rank(rec: Recommendation) -> None:
     assert rows.marks[2] == "reference"
 
 
+def test_what_the_limits_ask_for_stands_in_the_knee_beside_p99(rec: Recommendation) -> None:
+    assert rec.knee
+    assert rec.knee.limits[0].percentile == 90
+    content = reasons.knee(rec.knee)
+    titles = [column.title for column in content.columns]
+    assert titles == ["load", "rate", "TTFT p90", "TTFT p99", "TPOT p99", "goodput"]
+    assert tuple(row[2] for row in content.rows) == rec.knee.limits[0].value
+
+
+def test_the_best_base_model_stands_beside_each_device_that_serves(rec: Recommendation) -> None:
+    base = next(o for o in rec.options if o.is_reference and o.feasible)
+    second = base.model_copy(update={"key": "second on the same device"})
+    alone = base.model_copy(update={"key": "on a device that serves nothing", "device": "nowhere"})
+    more = rec.model_copy(update={"options": (*rec.options, second, alone)})
+    assert ranking.compared(more) == ranking.compared(rec)
+    one = ranking.compared(more, top=1)
+    assert [o.key for o in one if not o.is_reference] == [rec.recommended]
+    assert {o.device for o in one} == {one[0].device}
+
+
 def test_options_are_split_and_none_is_lost(rec: Recommendation) -> None:
     shown = len(ranking.ranking(rec).rows) + len(ranking.refused(rec).rows)
     assert shown == len(rec.options)
