@@ -84,6 +84,22 @@ def check_schema_version(raw: dict[str, Any], known: int, source: str) -> None:
         )
 
 
+def check_target(path: str | Path) -> None:
+    """Refuse a place that cannot be written, before the work is done whose result goes there.
+
+    Raises:
+        InputError: a folder stands there, or no file can be made in the folder.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{path}: is a folder; allowed: the name of a file to write.")
+    place = next((parent for parent in target.parents if parent.exists()), target.parent)
+    if not place.is_dir():
+        raise InputError(f"{path}: cannot be written: {place} is a file; allowed: a folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: cannot be written: {place} may not be changed by you.")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a file so that a reader sees either the old content or the new one, never a part."""
     write_bytes(path, text.encode())
@@ -104,7 +120,9 @@ def write_bytes(path: str | Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
+        if isinstance(error, OSError):  # a folder of that name, a full disk
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}.") from None
         raise

@@ -12,8 +12,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from advisor.catalog.shapes import model as model_named
-from advisor.catalog.tables import rows
-from advisor.errors import InputError
+from advisor.catalog.tables import NotInCatalogError, rows
 from advisor.spec.adapterset import AdapterSet
 from advisor.spec.engine import EngineCapability
 from advisor.spec.model import ModelShape
@@ -179,6 +178,6 @@ def _differs(base: str, model: ModelShape) -> bool:
     """Whether an adapter's base is another catalog model; what the catalog does not know may be any copy."""
     try:
         known, own = model_named(base), model_named(model.name)
-    except InputError:
+    except NotInCatalogError:
         return False
     return known.name.removesuffix("-FP8") != own.name.removesuffix("-FP8")

@@ -11,8 +11,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from advisor.catalog.hardware import device as device_named
-from advisor.catalog.tables import lookup_key, rows, unknown
-from advisor.errors import InputError
+from advisor.catalog.tables import NotInCatalogError, lookup_key, rows, unknown
 from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
 from advisor.spec.price import DevicePrice, PriceWish, TokenPrice
@@ -66,7 +65,8 @@ def price_of(device: Device | str, wish: PriceWish | None = None) -> DevicePrice
     """Return the price to reckon with for one device: the user's own, else the median row (see above).
 
     Raises:
-        InputError: no price is known under these wishes, or a provider that the catalog lacks.
+        NotInCatalogError: no price is known under these wishes, or a provider that the catalog lacks.
+        InputError: a file of the user's catalog has a fault.
     """
     wish = wish or PriceWish()
     name = _name_of(device)
@@ -85,7 +85,7 @@ def price_of(device: Device | str, wish: PriceWish | None = None) -> DevicePrice
         sellers = sorted({f"{row.provider} ({row.tier})" for row in device_prices(name)})
         known = f"known: {', '.join(sellers)}" if sellers else "the catalog has none"
         of = f" of {', '.join(wish.providers)}" if wish.providers else ""
-        raise InputError(
+        raise NotInCatalogError(
             f"prices: no {wish.tier} price{of} for {name}; {known}. "
             f"Write yours under prices.own, such as {{device: {name}, price: 2.5 USD/h}}."
         )
@@ -135,7 +135,7 @@ def _name_of(device: Device | str) -> str:
         return device.name
     try:
         return device_named(device).name
-    except InputError:
+    except NotInCatalogError:
         return device
 
 

@@ -12,8 +12,7 @@ from advisor.catalog.compatibility import Rule
 from advisor.catalog.hardware import DeviceRow, devices
 from advisor.catalog.prices import LoraOffer, TokenPriceRow, device_prices, price_of, price_spread
 from advisor.catalog.shapes import ModelRow, UnmodelledRow, models, not_modelled
-from advisor.catalog.tables import VARIABLE
-from advisor.errors import InputError
+from advisor.catalog.tables import VARIABLE, NotInCatalogError
 from advisor.spec.device import Device
 from advisor.spec.engine import EngineCapability
 from advisor.spec.price import DevicePrice
@@ -113,7 +112,7 @@ def _price(device: Device) -> tuple[str, str]:
     """Say the price taken and what else is on the market, in words."""
     try:
         price, spread = price_of(device), price_spread(device)
-    except InputError:
+    except NotInCatalogError:
         others = [f"{row.usd_per_hour:.4g} ({row.provider}, {row.tier})" for row in device_prices(device)]
         return "none: write yours", ", ".join(others) or "none"
     assert spread is not None, "the page is written without own prices"

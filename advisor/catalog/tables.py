@@ -29,6 +29,10 @@ _MAX_BYTES: Final = 8 * 2**20
 _Row = TypeVar("_Row", bound=BaseModel)
 
 
+class NotInCatalogError(InputError):
+    """A name or a price that the catalog lacks; the catalog's files themselves are good."""
+
+
 def use_catalog(path: str | Path) -> None:
     """Take a user's catalog from now on, in this process and those it starts.
 
@@ -64,14 +68,14 @@ def lookup_key(name: str) -> str:
     return "".join(character for character in name.casefold() if character not in " -_")
 
 
-def unknown(what: str, name: str, known: list[str]) -> InputError:
+def unknown(what: str, name: str, known: list[str]) -> NotInCatalogError:
     """Build the error for a name that a table lacks, with the nearest name it has."""
     by_key = {lookup_key(one): one for one in known}
     near = difflib.get_close_matches(lookup_key(name[:80]), by_key, 3, cutoff=0.6)
     hint = (
         f"did you mean {', '.join(by_key[key] for key in near)}?" if near else f"known: {', '.join(known)}."
     )
-    return InputError(f"{what} {name[:80]!r} is not in the catalog; {hint}")
+    return NotInCatalogError(f"{what} {name[:80]!r} is not in the catalog; {hint}")
 
 
 def _own_file(file_name: str) -> Path | None:

@@ -31,10 +31,11 @@ def demo(out: str, top: int, jobs: int | None, face: options.Face) -> int:
     The example: a platform with 40 fine-tunes of Llama-3.1-8B under chat traffic.
     """
     from advisor.api import recommend
-    from advisor.report.folder import write_folder
+    from advisor.report.folder import check_report, write_folder
     from advisor.report.plain import answer as answer_text
     from advisor.spec.scenario import load_scenario
 
+    check_report(Path(out) / "report.html")
     path = example_path(DEMO)
     scenario = load_scenario(path)
     terminal.tell(f"Recommending for {scenario.name}; this takes some seconds.", face.silent)

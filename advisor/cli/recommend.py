@@ -39,10 +39,10 @@ def recommend(
     face: options.Face,
 ) -> int:
     """Rank every way to serve SCENARIO (a YAML file, or - for stdin), and say which to take and why."""
-    from advisor.report.folder import check_ending, write_report
+    from advisor.report.folder import check_report, write_report
 
     for report in reports:
-        check_ending(Path(report))
+        check_report(Path(report))
     question, profiles, folder = options.read_inputs(scenario, inputs)
 
     from advisor.api import recommend as answer_to

@@ -34,9 +34,12 @@ def simulate(
 ) -> int:
     """Simulate one deployment of SCENARIO (a YAML file, or - for stdin) on its whole traffic."""
     from advisor.errors import InputError
+    from advisor.files import check_target
 
     if requests_path is not None and Path(requests_path).suffix != ".parquet":
         raise InputError(f"{requests_path}: is no Parquet file name; allowed: a name that ends in .parquet.")
+    if requests_path is not None:
+        check_target(requests_path)
     question, profiles, folder = options.read_inputs(scenario, inputs)
 
     from advisor.api import simulate as simulated

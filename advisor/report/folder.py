@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.files import write_bytes, write_text
+from advisor.files import check_target, write_bytes, write_text
 from advisor.recommendation import Recommendation
 from advisor.report.html import html
 from advisor.report.markdown import markdown
@@ -14,8 +14,18 @@ from advisor.report.sections import sections
 ENDINGS = (".html", ".htm", ".md")
 
 
+def check_report(path: Path) -> None:
+    """Refuse a report that could not be written, before any work is done.
+
+    Raises:
+        InputError: it ends neither in .html nor in .md, or the place cannot be written.
+    """
+    check_ending(path)
+    check_target(path)
+
+
 def check_ending(path: Path) -> None:
-    """Refuse an ending that no report has, before any work is done.
+    """Refuse an ending that no report has.
 
     Raises:
         InputError: neither .html nor .md.

@@ -12,6 +12,7 @@ from advisor.catalog.capabilities import engine as catalog_engine
 from advisor.catalog.hardware import device
 from advisor.catalog.prices import price_of
 from advisor.catalog.resolve import resolve_model
+from advisor.catalog.tables import NotInCatalogError
 from advisor.errors import InputError
 from advisor.profile import Profile, find_profiles, load_profile
 from advisor.recommendation import WorkloadFacts
@@ -116,7 +117,7 @@ def _price(device: str, scenario: Scenario) -> DevicePrice | None:
     """The price to reckon with; None where nobody names one for this device under the scenario's wishes."""
     try:
         return price_of(device, scenario.prices)
-    except InputError:
+    except NotInCatalogError:
         return None
 
 

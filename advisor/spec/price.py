@@ -18,7 +18,7 @@ class DevicePrice(Spec):
     tier: Literal["on-demand", "spot", "reserved", "endpoint"] = Field(
         description="Only on-demand and spot rows are taken; the others are for comparison."
     )
-    usd_per_hour: float = Field(gt=0, description="For one device.")
+    usd_per_hour: float = Field(gt=0, le=1e6, description="For one device.")
     min_devices: int = Field(1, ge=1, description="Smallest number that can be rented together.")
     product: str = Field("", description="The seller's name for it, such as H100 SXM Secure Cloud.")
     source: str = Field(min_length=1)
