@@ -48,6 +48,7 @@ class Drafting:
     adapter: Acceptance
     origin: Origin
     note: str = ""
+    name: str = ""  # tells drafts of one method apart, such as eagle3-custom; empty: the method
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,8 @@ class Variant:
     @property
     def key(self) -> str:
         """Stable identifier of the option that this variant becomes."""
-        draft = (
-            "plain" if self.drafting is None else f"{self.drafting.term.method}x{self.drafting.draft_length}"
-        )
+        spec = self.drafting
+        draft = "plain" if spec is None else f"{spec.name or spec.term.method}x{spec.draft_length}"
         return f"{self.way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}/{draft}"
 
     def memory(self, limits: EngineLimits) -> MemoryPlan:

@@ -94,6 +94,7 @@ class SpecChoice(Spec):
     """The speculative decoding of an option."""
 
     method: Literal["ngram", "draft_model", "eagle3"]
+    name: str = Field("", description="Tells drafts of one method apart, such as eagle3-custom.")
     model: str | None
     draft_length: int
     base_tokens_per_step: float

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from advisor.catalog.compatibility import check
 from advisor.deployment import Drafting, Variant, Way
@@ -22,17 +23,24 @@ from advisor.steptime.terms import terms_for
 NO_ADAPTERS = AdapterSet((), (), ())
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A draft of the scenario at one length, under a name of its own."""
+
+    draft: Draft
+    name: str
+    length: int
+
+
 def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | Option]:
     """Yield each variant with its warnings, or the infeasible option that stands in its place."""
     scenario = question.scenario
     ways: tuple[Way, ...] = scenario.search.ways if question.adapters.names else ("base",)
-    drafts: tuple[tuple[Draft, int] | None, ...] = (
+    named = tuple(zip(draft_names(scenario.speculation.drafts), scenario.speculation.drafts, strict=True))
+    lengths = scenario.speculation.draft_lengths
+    drafts: tuple[Wish | None, ...] = (
         None,
-        *(
-            (draft, length)
-            for draft in scenario.speculation.drafts
-            for length in scenario.speculation.draft_lengths
-        ),
+        *(Wish(draft, name, length) for name, draft in named for length in lengths),
     )
     for offer in question.offers:
         for degree in scenario.search.tensor_parallel:
@@ -41,12 +49,23 @@ def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | O
                     yield _variant(question, offer, degree, way, draft)
 
 
+def draft_names(drafts: Sequence[Draft]) -> tuple[str, ...]:
+    """One name a draft: its method, whether it is custom, and a number where that is still not unique."""
+    names: list[str] = []
+    for draft in drafts:
+        name = f"{draft.method}-custom" if draft.custom else draft.method
+        seen = sum(other == name or other.startswith(f"{name}#") for other in names)
+        names.append(f"{name}#{seen + 1}" if seen else name)
+    return tuple(names)
+
+
 def _variant(
-    question: Question, offer: Offer, degree: int, way: Way, draft: tuple[Draft, int] | None
+    question: Question, offer: Offer, degree: int, way: Way, draft: Wish | None
 ) -> tuple[Variant, tuple[str, ...]] | Option:
     profile = offer.profile
-    method = None if draft is None else draft[0].method
-    name = f"{way}/{profile.device.name}/tp{degree}/{'plain' if draft is None else f'{method}x{draft[1]}'}"
+    method = None if draft is None else draft.draft.method
+    drafted = "plain" if draft is None else f"{draft.name}x{draft.length}"
+    name = f"{way}/{profile.device.name}/tp{degree}/{drafted}"
 
     def refused(reason: str, bound: str) -> Option:
         return refused_option(question, offer, way, degree, name, reason, bound)
@@ -63,9 +82,10 @@ def _variant(
         return refused("the profile has no LoRA term for this model", "profile")
     drafting: Drafting | None = None
     if draft is not None:
-        drafting = drafting_of(draft[0], terms, draft[1])
+        drafting = drafting_of(draft.draft, terms, draft.length)
         if drafting is None:
             return refused(f"the profile has no cost of drafting by {method} for this model", "profile")
+        drafting = replace(drafting, name=draft.name)
     served = question.adapters if way != "base" else NO_ADAPTERS
     verdicts = check(question.engine, served, question.model, method, merged=way == "merged")
     for verdict in verdicts:
@@ -135,6 +155,7 @@ def spec_choice(drafting: Drafting | None) -> SpecChoice | None:
         return None
     return SpecChoice(
         method=drafting.term.method,
+        name=drafting.name,
         model=drafting.term.model,
         draft_length=drafting.draft_length,
         base_tokens_per_step=drafting.base.tokens_per_step(drafting.draft_length),

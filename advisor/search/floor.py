@@ -13,6 +13,7 @@ from advisor.deployment import Variant
 from advisor.search.trial import PoolTraffic
 from advisor.spec.engine import EngineLimits
 from advisor.spec.objective import Metric, Objective
+from advisor.spec.quantities import told_apart
 from advisor.steptime.batch import Batch, StepClock
 
 _SAMPLE = 400
@@ -49,10 +50,10 @@ def floor_reason(
     for slo in objective.limits:
         value = _sure_percentile(floors[slo.metric], slo.percentile)
         if value > slo.limit:
-            name = slo.metric.value.upper()
+            taken, limit = told_apart(value * 1e3, slo.limit * 1e3)
             return (
-                f"one request alone on an idle replica takes a {name} of {value * 1e3:.0f} ms "
-                f"at p{slo.percentile:g}; the limit is {slo.limit * 1e3:.0f} ms"
+                f"{slo.metric.value.upper()} p{slo.percentile:g} of requests alone on an idle replica is "
+                f"{taken} ms; the limit is {limit} ms"
             )
     return None
 

@@ -11,6 +11,7 @@ from advisor.search.origins import origin_of, terms_of
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Offer, Question
 from advisor.search.trial import PoolTraffic, Trial
+from advisor.spec.quantities import told_apart
 
 
 def option_of(
@@ -106,10 +107,3 @@ def _breach(trial: Trial) -> str:
     if math.isinf(check.value):
         return f"requests without an answer break {check.metric.upper()} p{check.percentile:g} ({limit} ms)"
     return f"{check.metric.upper()} p{check.percentile:g} is {value} ms, the limit is {limit} ms"
-
-
-def told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Both with the fewest decimals that show which is larger: 200.4 and 200, never 200 and 200."""
-    texts = [f"{value:,.{decimals}f}" for decimals in range(4)]
-    apart = (text for text in texts if value == limit or float(text.replace(",", "")) != limit)
-    return next(apart, texts[-1]), f"{limit:,.3f}".rstrip("0").rstrip(".")

@@ -7,7 +7,7 @@ same trial trace with the same seed; the best few are confirmed on a longer stre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,12 +19,12 @@ from advisor.search.parallel import run_all
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Offer, Question, stretch, typical_stretch
 from advisor.search.trial import traffic_of
-from advisor.search.work import Work, confirm, screen, size
+from advisor.search.work import Work, confirm, is_far, screen, size
 
 _CONFIRMED = 3
 _CONFIRM_FACTOR = 5
-_BATCH = 6
-"""Pieces of work a process between two looks at the best price."""
+_BATCH = 12
+"""Pieces of work between two looks at the best price, whatever the number of processes: so is the answer."""
 _SCREEN_PART = 3
 """The first look takes this part of the trial's requests."""
 
@@ -60,23 +60,64 @@ def search(question: Question, progress: Progress | None = None, jobs: int = 1) 
     tell = progress or (lambda _share, _what: None)
     slim = replace(question, offers=(), whole=question.trial)
     tell(0.0, "first look at every way to serve")
-    entries, waiting, simulations = _screened(question, slim, jobs)
-    best = {is_base: _cheapest(waiting, is_base) for is_base in (True, False)}
-    candidates = 0
-    for start, batch in _batches(waiting, 1 if jobs <= 1 else _BATCH * jobs):
-        tell(0.2 + 0.5 * start / len(waiting), batch[0].variant.key)
-        tasks = [partial(size, slim, work, best[work.variant.way == "base"]) for work in batch]
-        for work, (sized, runs) in zip(batch, run_all(tasks, jobs), strict=True):
-            candidates += sized.tried
-            simulations += runs
-            entry = _entry(question, sized, work.offer, work.warnings)
-            option = entry.option
-            if option.feasible and option.usd_per_hour is not None:
-                best[option.way == "base"] = min(best[option.way == "base"], option.usd_per_hour)
-            entries.append(entry)
+    refused, waiting, simulations = _screened(question, slim, jobs)
+    done: list[_Done] = []
+    for start in range(0, len(waiting), _BATCH):
+        tell(0.2 + 0.5 * start / len(waiting), waiting[start].variant.key)
+        done += _sized(question, slim, waiting[start : start + _BATCH], _best(done, waiting[start:]), jobs)
+    best = _best(done, ())
+    misled = [one for one in done if one.misled_by(best[one.work.variant.way == "base"])]
+    again = _sized(question, slim, [one.work for one in misled], best, jobs)
+    candidates = sum(one.tried for one in done)
+    simulations += sum(one.simulations for one in (*done, *again))
+    entries = [*refused, *(one.entry for one in done if one not in misled), *(one.entry for one in again)]
     tell(0.7, "confirming the best on a longer stretch")
     ranked, runs = _confirmed(question, slim, ranked_entries(question, entries), jobs)
     return Found(tuple(ranked_entries(question, ranked)), candidates, simulations + runs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done:
+    """A piece of work done, and the best price that was known when it was taken up."""
+
+    work: Work
+    entry: Entry
+    best_usd_per_hour: float
+    tried: int
+    simulations: int
+
+    def misled_by(self, best_usd_per_hour: float) -> bool:
+        """Whether it was cut short for a best price that did not last (its first look was too rosy)."""
+        option = self.entry.option
+        if option.bound == "replicas":  # sizing may have stopped where it was too dear
+            return self.best_usd_per_hour < best_usd_per_hour
+        if not option.feasible or option.usd_per_hour is None:
+            return False
+        was, now = (is_far(option.usd_per_hour, best) for best in (self.best_usd_per_hour, best_usd_per_hour))
+        return was and not now
+
+
+def _sized(
+    question: Question, slim: Question, batch: Sequence[Work], best: dict[bool, float], jobs: int
+) -> list[_Done]:
+    """Size a batch, each against the best price of its kind (reference or not)."""
+    prices = [best[work.variant.way == "base"] for work in batch]
+    results = run_all([partial(size, slim, work, at) for work, at in zip(batch, prices, strict=True)], jobs)
+    return [
+        _Done(work, _entry(question, sized, work.offer, work.warnings), price, sized.tried, runs)
+        for work, price, (sized, runs) in zip(batch, prices, results, strict=True)
+    ]
+
+
+def _best(done: Sequence[_Done], waiting: Sequence[Work]) -> dict[bool, float]:
+    """The lowest price of what holds, by whether it is the reference: sized, or at first look if it waits."""
+    prices: dict[bool, list[float]] = {True: [], False: []}
+    for one in done:
+        if one.entry.option.feasible and one.entry.option.usd_per_hour is not None:
+            prices[one.work.variant.way == "base"].append(one.entry.option.usd_per_hour)
+    for work in waiting:
+        prices[work.variant.way == "base"].append(work.screened_usd_per_hour)
+    return {is_base: min(found, default=float("inf")) for is_base, found in prices.items()}
 
 
 def _screened(question: Question, slim: Question, jobs: int) -> tuple[list[Entry], list[Work], int]:
@@ -107,17 +148,6 @@ def _screened(question: Question, slim: Question, jobs: int) -> tuple[list[Entry
         simulations += runs
         waiting.append(Work(variant, offer, screened, warnings))
     return entries, sorted(waiting, key=lambda work: work.screened_usd_per_hour), simulations
-
-
-def _cheapest(waiting: Sequence[Work], is_base: bool) -> float:
-    """Price of the cheapest first plan that holds, of the reference or of what can be recommended."""
-    prices = (w.screened_usd_per_hour for w in waiting if (w.variant.way == "base") == is_base)
-    return min(prices, default=float("inf"))
-
-
-def _batches(waiting: Sequence[Work], count: int) -> Iterator[tuple[int, Sequence[Work]]]:
-    for start in range(0, len(waiting), count):
-        yield start, waiting[start : start + count]
 
 
 def _entry(question: Question, sized: SizedPlan, offer: Offer, warnings: tuple[str, ...]) -> Entry:

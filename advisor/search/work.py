@@ -76,15 +76,21 @@ def confirm(question: Question, longer: Question, sized: SizedPlan) -> tuple[Siz
     return (replace(grown, trial=trial) if grown.trial.holds else grown), simulations
 
 
+def is_far(usd_per_hour: float, best_usd_per_hour: float) -> bool:
+    """Whether a plan is so dear beside the best that its knobs are not searched."""
+    return usd_per_hour > _NEAR * best_usd_per_hour
+
+
 def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
     variant, screened = work.variant, work.screened
     if screened.floor:
         return sizer.as_screened(screened, traffic)
     if variant.way == "merged":
         return sizer.merged(variant, traffic)
-    if not screened.holds or work.screened_usd_per_hour > _NEAR * best_usd_per_hour:
+    if not screened.holds or is_far(work.screened_usd_per_hour, best_usd_per_hour):
         sized = sizer.as_screened(screened, traffic)
-        if sized.trial.holds or not screened.holds:
+        usd_per_hour = work.usd_per_device_hour * sized.plan.devices
+        if is_far(usd_per_hour, best_usd_per_hour) if sized.trial.holds else not screened.holds:
             return sized
     if variant.way == "base":
         return sizer.one_pool(variant, screened.plan.limits, traffic[0], screened.plan.replicas[0])

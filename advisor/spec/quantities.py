@@ -62,6 +62,13 @@ def duration_text(seconds: float) -> str:
     return _text(seconds, ladder, "s")
 
 
+def told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both with the fewest decimals that show which is larger: 200.4 and 200, never 200 and 200."""
+    texts = [f"{value:,.{decimals}f}" for decimals in range(4)]
+    apart = (text for text in texts if value == limit or float(text.replace(",", "")) != limit)
+    return next(apart, texts[-1]), f"{limit:,.3f}".rstrip("0").rstrip(".")
+
+
 def size_text(size_bytes: float) -> str:
     """Write bytes in the unit that people use; `parse` reads exactly the same number back."""
     ladder = (("GiB", 2.0**30, 3), ("GB", 1e9, 3), ("MiB", 2.0**20, 3), ("MB", 1e6, 3), ("KiB", 2.0**10, 3))

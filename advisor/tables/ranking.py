@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from advisor.recommendation import LimitAtLoad, Option, Outcome, Recommendation, SloCheck, WorkloadFacts
+from advisor.recommendation import (
+    LimitAtLoad,
+    Option,
+    Outcome,
+    Recommendation,
+    SloCheck,
+    SpecChoice,
+    WorkloadFacts,
+)
 from advisor.tables import units
 from advisor.tables.table import Cell, Column, Mark, Table
 
@@ -18,7 +26,12 @@ def serving(option: Option) -> str:
     """How an option serves, in words: multi-LoRA + EAGLE-3×3."""
     if option.speculation is None:
         return WAYS[option.way]
-    return f"{WAYS[option.way]} + {_DRAFTS[option.speculation.method]}×{option.speculation.draft_length}"
+    return f"{WAYS[option.way]} + {draft_label(option.speculation)}×{option.speculation.draft_length}"
+
+
+def draft_label(spec: SpecChoice) -> str:
+    """A draft in words: n-gram, or EAGLE-3 custom where several of a method are compared."""
+    return _DRAFTS[spec.method] + spec.name.removeprefix(spec.method).replace("-", " ")
 
 
 def hardware(option: Option) -> str:
@@ -259,7 +272,7 @@ def settings(option: Option) -> Table:
     if option.speculation is not None:
         spec = option.speculation
         rows += [
-            ("speculation", f"{_DRAFTS[spec.method]}, {spec.draft_length} tokens, {spec.model or 'no model'}")
+            ("speculation", f"{draft_label(spec)}, {spec.draft_length} tokens, {spec.model or 'no model'}")
         ]
         ours, base = spec.adapter_tokens_per_step, spec.base_tokens_per_step
         rows += [("tokens a verify step", f"{ours:.2f} ({spec.origin.value}), of the base {base:.2f}")]

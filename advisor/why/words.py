@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from advisor.recommendation import Option, SloCheck, cause_word
-from advisor.search.options import told_apart
 from advisor.search.question import Question
 from advisor.search.ranking import Found
 from advisor.spec.objective import Objective
-from advisor.spec.quantities import duration_text
+from advisor.spec.quantities import duration_text, told_apart
 from advisor.spec.spec import Origin
 
 _WAY = {
@@ -89,12 +88,15 @@ def _described(option: Option) -> str:
     text = _WAY[option.way]
     if option.speculation is not None:
         spec = option.speculation
-        text += f", with {_DRAFT[spec.method]} speculative decoding ({spec.draft_length} draft tokens)"
+        kind = f"{'custom ' * spec.name.startswith(f'{spec.method}-custom')}{_DRAFT[spec.method]}"
+        tokens = "1 draft token" if spec.draft_length == 1 else f"{spec.draft_length} draft tokens"
+        text += f", with {kind} speculative decoding ({tokens})"
     return text
 
 
 def _machines(option: Option) -> str:
-    tp = f" as {option.replicas} replicas of {option.tensor_parallel}" if option.tensor_parallel > 1 else ""
+    replicas = "1 replica" if option.replicas == 1 else f"{option.replicas} replicas"
+    tp = f" as {replicas} of {option.tensor_parallel}" if option.tensor_parallel > 1 else ""
     return f"{option.devices} x {option.device}{tp} with {option.engine} {option.engine_version}"
 
 
@@ -120,7 +122,8 @@ def _margin(found: Found, option: Option) -> list[str]:
     """A warning where little more load breaks a limit, and the next option that carries more."""
     if option.headroom is None or option.headroom >= _THIN:
         return []
-    text = f"The margin is thin: a limit breaks at {option.headroom:.2f} times this load"
+    at = f"{option.headroom:.2f} times" if option.headroom >= 1.03 else "little more than"
+    text = f"The margin is thin: a limit breaks at {at} this load"
     roomy = next(
         (
             e.option
@@ -145,7 +148,8 @@ def _rival(found: Found, option: Option) -> list[str]:
         if other is None:
             continue
         if other.feasible and other.usd_per_hour is not None and option.usd_per_hour:
-            times = f"{other.usd_per_hour / option.usd_per_hour:.2g} times the price"
+            ratio = other.usd_per_hour / option.usd_per_hour
+            times = "the same price" if abs(ratio - 1) < 0.005 else f"{ratio:.2g} times the price"
             said.append(
                 f"With {_WAY[way]} the cheapest is {other.devices} x {other.device} "
                 f"for {other.usd_per_hour:.2f} USD/h ({times}{_not_enough(found, other)})."

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from advisor.search.candidates import draft_names, variants
 from advisor.search.knobs import slot_choices, start_limits, with_slots
-from advisor.search.pools import Sizer
+from advisor.search.pools import Screened, Sizer
 from advisor.search.question import Question
-from advisor.search.ranking import Found, search
+from advisor.search.ranking import Found, _Done, search
 from advisor.search.trial import Plan, Runner, as_base, traffic_of
+from advisor.search.work import Work, size
+from advisor.spec.speculation import Draft
 from tests.profiles import DEVICE, profile
 from tests.questions import question
 from tests.search.variants import plain_variant, variant_of
@@ -117,3 +123,53 @@ def test_a_budget_bounds_the_answer() -> None:
 def test_the_plan_counts_devices_over_pools_and_degree(asked: Question) -> None:
     variant = plain_variant(asked)
     assert Plan(variant, start_limits(asked, variant), (2, 3)).devices == 5
+
+
+def test_a_first_look_that_failed_does_not_fix_the_number_of_replicas(asked: Question) -> None:
+    """What does not hold on the short stretch may hold on the trial, and with fewer replicas."""
+    variant = variant_of(asked, "multi-lora")
+    limits = with_slots(asked, variant, start_limits(asked, variant), 12)
+    rosy = Screened(Plan(variant, limits, (7,)), False, False, 1)
+    sized, _ = size(asked, Work(variant, asked.offers[0], rosy), float("inf"))
+    (traffic,) = traffic_of("multi-lora", asked.trial, asked.adapters.names)
+    runner = Runner(asked.scenario.objective, asked.ranks, asked.scenario.seed)
+    fewest = Sizer(asked, runner, asked.trial.duration_s).one_pool(variant, limits, traffic)
+    assert sized.trial.holds
+    assert sized.plan.replicas <= fewest.plan.replicas < (7,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "then", "now", "misled"),
+    [
+        ({"feasible": True, "usd_per_hour": 16.0}, 4.0, 12.0, True),  # far from a best that did not last
+        ({"feasible": True, "usd_per_hour": 16.0}, 4.0, 5.0, False),  # far from both
+        ({"feasible": True, "usd_per_hour": 16.0}, 12.0, 12.0, False),  # searched in full at once
+        ({"feasible": False, "bound": "replicas"}, 4.0, 12.0, True),  # stopped where it was too dear
+        ({"feasible": False, "bound": "replicas"}, 4.0, 4.0, False),
+        ({"feasible": False, "bound": "slo", "usd_per_hour": 16.0}, 4.0, 12.0, False),
+    ],
+)
+def test_what_was_cut_short_for_a_price_that_did_not_last_is_sized_again(
+    found: Found, changes: dict[str, Any], then: float, now: float, misled: bool
+) -> None:
+    entry = found.best
+    assert entry
+    option = entry.option.model_copy(update=changes)
+    work = Work(entry.sized.plan.variant, entry.offer, None)  # type: ignore[arg-type, union-attr]
+    assert _Done(work, replace(entry, option=option), then, 1, 1).misled_by(now) == misled
+
+
+def test_the_answer_does_not_depend_on_the_processes(asked: Question, found: Found) -> None:
+    assert [e.option for e in search(asked, jobs=2).entries] == [e.option for e in found.entries]
+
+
+def test_drafts_of_one_method_have_keys_of_their_own() -> None:
+    drafts: tuple[dict[str, Any], ...] = ({}, {"custom": True}, {"adapter_shift": "light"}, {"custom": True})
+    named = draft_names([Draft(method="ngram", **more) for more in drafts])
+    assert named == ("ngram", "ngram-custom", "ngram#2", "ngram-custom#2")
+    given = [{"method": "ngram"}, {"method": "ngram", "custom": True}]
+    keys = [
+        item[0].key if isinstance(item, tuple) else item.key
+        for item in variants(question(speculation={"drafts": given, "draft_lengths": [1, 3]}))
+    ]
+    assert len(set(keys)) == len(keys)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from advisor.search.options import told_apart
 from advisor.search.ranking import Found, search
 from advisor.spec.objective import Metric, Objective
+from advisor.spec.quantities import told_apart
 from advisor.why.words import next_steps, objective_words, summary_of
 from tests.questions import question
 
