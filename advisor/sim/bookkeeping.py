@@ -17,7 +17,7 @@ from advisor.sim.adapters import FROM_DISK, IN_SLOT, AdapterCache
 from advisor.sim.blocked import BlockedTime
 from advisor.sim.kv import KvBlocks
 from advisor.sim.ledger import DECODE, TTFT
-from advisor.sim.loads import LoadChannels, load_s
+from advisor.sim.loads import LoadTimes, load_s
 from advisor.sim.outcome import SeriesRows
 from advisor.sim.prefixes import PrefixTree
 from advisor.sim.rundata import RunData
@@ -39,7 +39,6 @@ class Bookkeeping:
         "_blocked",
         "_budget",
         "_cache",
-        "_channels",
         "_chunks",
         "_closed",
         "_coming_s",
@@ -60,6 +59,7 @@ class Bookkeeping:
         "_limits",
         "_lines",
         "_loading",
+        "_loads",
         "_lora",
         "_missing",
         "_n",
@@ -125,7 +125,7 @@ class Bookkeeping:
         self._loading: set[int] = set()  # overlapped: not yet seen to be in their slots
         self._reserved: set[int] = set()  # overlapped: loading or loaded, not yet used
         self._ready: deque[tuple[float, int]] = deque()  # loads that have ended, not yet seen
-        self._channels = LoadChannels(self.env, self.setup.loads, self._load_ended)
+        self._loads = LoadTimes(self.setup.loads)
         self._waiting: Line | WaitingByAdapter = Line()
         if self._lora:
             self._waiting = WaitingByAdapter(self._run.adapter, self._cache.pins, self._loading)
@@ -285,10 +285,11 @@ class Bookkeeping:
         self._count_load(adapter, origin)
         self._blocked.pinned(adapter)
         self._blocked.load_begins(adapter, self._t)
-        self._channels.start(adapter, origin, self._t)
+        self._loads.start(adapter, origin, self._t)
 
-    def _load_ended(self, adapter: int) -> None:
-        now = self.env.now
+    def _load_ended(self) -> None:
+        """The next load of the channels."""
+        now, adapter = self._loads.end()
         self._note_arrivals(now)
         self._blocked.load_ends(adapter, now)
         self._ready.append((now, adapter))

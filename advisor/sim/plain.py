@@ -60,11 +60,11 @@ class PlainReplica:
         self._channels = LoadChannels(self.env, setup.loads, self._load_ended)
         self._process = self.env.process(self.run())
 
-    def push(self, request: int) -> None:
+    def push(self, request: int, now_s: float) -> None:
         """A request arrives from the router."""
         self.outstanding += 1
-        self._run.hand_over(request, self.env.now, self.index)
-        self._inbox.append((self.env.now, self._run.request(request)))
+        self._run.hand_over(request, now_s, self.index)
+        self._inbox.append((now_s, self._run.request(request)))
         self._wake_up()
 
     def expect(self, requests: array[int], arrival_s: array[float]) -> None:
@@ -75,7 +75,7 @@ class PlainReplica:
         for request, time_s in zip(requests, arrival_s, strict=True):
             if time_s > self.env.now:
                 yield self.env.timeout(time_s - self.env.now)
-            self.push(request)
+            self.push(request, self.env.now)
 
     def run(self) -> Generator[simpy.Event, None, None]:
         """See what came, schedule, wait for the step's end, book it; sleep where nothing can run."""

@@ -29,6 +29,7 @@ class RunData:
         "preempted_at_s",
         "prompt",
         "refills",
+        "replica",
         "trace",
         "verify",
         "wants_series",
@@ -43,6 +44,8 @@ class RunData:
         self.prompt = array("q", trace.prompt_tokens.astype(np.int64).tobytes())
         self.output = array("q", trace.output_tokens.astype(np.int64).tobytes())
         self.adapter = array("q", trace.adapter.astype(np.int64).tobytes())
+        self.replica = array("q", [-1]) * len(trace)  # who has it
+        self.outcome.replica = np.frombuffer(self.replica, dtype=np.int64)  # the same memory
         self.finish = array("q", bytes(8 * len(trace)))  # step at whose end it finishes, if it decodes
         self.emitted: dict[int, int] = {}  # answer so far of requests that were preempted, or moved
         self.preempted_at_s: dict[int, float] = {}  # since when they wait

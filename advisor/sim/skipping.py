@@ -1,6 +1,6 @@
 """The skipping engine: one simpy event for all steps in which nothing but decoding can happen.
 
-Same rules as `scheduler.py`, other bookkeeping (`bookkeeping.py`). `_ring` and `_turn` are the loop: read
+Same rules as `scheduler.py`, other bookkeeping (`bookkeeping.py`). `run` and `_turn` are the loop: read
 them first. What sums cannot decide is decided in `walk.py`, request by request. Decoding with drafts is in
 `drafting.py`. This file is the hot path: it is written for speed where that costs no clarity.
 """
@@ -13,7 +13,6 @@ from heapq import heappop
 
 import simpy
 
-from advisor.sim.alarm import Alarm, Ring
 from advisor.sim.bookkeeping import NEVER
 from advisor.sim.prefixes import PrefixTree
 from advisor.sim.rundata import RunData
@@ -26,7 +25,7 @@ from advisor.steptime.batch import Batch, DecodeLine
 class SkippingReplica(Walk):
     """One replica."""
 
-    __slots__ = ("_alarm", "_alarm_at_s", "_rings")
+    __slots__ = ("_turn_s", "due_s")
 
     def __init__(
         self,
@@ -37,37 +36,35 @@ class SkippingReplica(Walk):
         tree: PrefixTree | None,
     ) -> None:
         super().__init__(env, index, setup, shared, tree)
-        self._rings: list[Ring] = [self._ring]
-        self._alarm = Alarm(env, self._rings)
-        self._alarm_at_s = NEVER
+        self._turn_s = NEVER  # when the span ends, or the sleep
+        self.due_s = NEVER  # when there is something to do: a turn, or the end of a load
 
     # What the fleet calls -------------------------------------------------------------------------------
 
-    def push(self, request: int) -> None:
-        """A request arrives from the router."""
-        now = self.env.now
+    def push(self, request: int, now_s: float) -> None:
+        """A request arrives from the router; all turns before this time have been made."""
         self.outstanding += 1
-        self._run.outcome.replica[request] = self.index
+        self._run.replica[request] = self.index
         self._inbox.append(request)
-        self._inbox_s.append(now)
+        self._inbox_s.append(now_s)
         if self._coming_s == NEVER:
-            self._coming_s = now
+            self._coming_s = now_s
         if self._idle or not self._closed:
-            self._something_comes(now)
+            self._something_comes(now_s)
+            if self._turn_s < self.due_s:
+                self.due_s = self._turn_s
 
     def expect(self, requests: array[int], arrival_s: array[float]) -> None:
         """All requests that will ever come, right after `start`; routing does not depend on the state."""
         self._inbox, self._inbox_s = requests, arrival_s
         self.outstanding = len(requests)
         if len(requests):
-            self._coming_s = arrival_s[0]
-            self._set_alarm(arrival_s[0])
+            self._coming_s = self._turn_s = self.due_s = arrival_s[0]
 
     def fail(self) -> list[int]:
         """Die: the step under way is lost. Returns the requests to be routed anew, running ones first."""
         now = self.env.now
         self._alive = False
-        self._channels.closed = True
         self._cut_short(now)
         self.outstanding = 0
         return self._give_up_all(now)
@@ -80,7 +77,7 @@ class SkippingReplica(Walk):
 
     def _cut_short(self, now: float) -> None:
         """Book the steps of the present span that have ended, and ring no more."""
-        self._set_alarm(NEVER)
+        self._turn_s = self.due_s = NEVER
         if not self._idle and self._span > 1:
             steps = min(self._steps_to(now), self._span) - 1
             if steps > 0:
@@ -92,37 +89,32 @@ class SkippingReplica(Walk):
     def _something_comes(self, now: float) -> None:
         """Wake up, or end the span with the step in which it is seen."""
         if self._idle:
-            if now < self._alarm_at_s:
-                self._set_alarm(now)
+            if now < self._turn_s:
+                self._turn_s = now
         elif self._span > 1:
             steps = self._steps_to(now) + self._async
             if steps < self._span:
                 self._span = steps
-                self._set_alarm(self._t + self._span_s(steps))
-
-    def _set_alarm(self, time_s: float) -> None:
-        if self._alarm_at_s < NEVER:  # the present setting is void
-            self._alarm.silence()
-            self._alarm = Alarm(self.env, self._rings)
-        self._alarm_at_s = time_s
-        if time_s < NEVER:
-            self._alarm.set(time_s)
+                self._turn_s = self._t + self._span_s(steps)
 
     # The loop -------------------------------------------------------------------------------------------
 
-    def _ring(self, _: simpy.Event) -> None:
-        """A span has ended, or somebody woke us. Go on past simpy's queue while nobody else has an event."""
-        time_s, self._alarm_at_s = self._alarm_at_s, NEVER
-        peek = self.env.peek
+    def run(self, until_s: float) -> float:
+        """All that happens here before a moment, if nobody comes; returns when the next thing is due."""
+        loads = self._loads
         while True:
-            if self._idle:
-                self._wake(time_s)
+            time_s = self._turn_s
+            if loads.next_s <= time_s and loads.next_s < until_s:
+                self._load_ended()
+            elif time_s < until_s:
+                if self._idle:
+                    self._wake(time_s)
+                else:
+                    self._complete(self._span, time_s)
+                self._turn_s = self._turn()
             else:
-                self._complete(self._span, time_s)
-            time_s = self._turn()
-            if time_s >= peek():
-                break
-        self._set_alarm(time_s)
+                self.due_s = min(time_s, loads.next_s)
+                return self.due_s
 
     def _turn(self) -> float:
         """Between two steps: emit, retire, take in, schedule. Returns when the next turn is."""

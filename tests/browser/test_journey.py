@@ -102,9 +102,10 @@ def test_pick_an_example_run_it_read_the_answer_and_take_it_away(
     page.goto(address)
     page.get_by_role("combobox").first.click()
     page.get_by_role("option", name="three-adapters-busy").click()
+    page.get_by_text("In the editor: the example three-adapters-busy").wait_for(timeout=30_000)
     page.get_by_role("button", name="Recommend").click()
     page.get_by_role("heading", name=re.compile("^Serve ")).wait_for(timeout=ANSWER_MS)
-    assert "example=three-adapters-busy" in page.url
+    page.wait_for_url(re.compile("example=three-adapters-busy"), timeout=30_000)
     page.get_by_text("The ways to serve, ranked").wait_for()
     page.get_by_test_id("stVegaLiteChart").first.wait_for()
     page.get_by_role("tab", name="Why").click()
