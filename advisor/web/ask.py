@@ -21,7 +21,11 @@ def form() -> str:
     right.file_uploader("or upload a scenario", type=["yaml", "yml"], key="upload", on_change=_upload)
     st.caption(f"In the editor: {show.plain(st.session_state['origin'])}")
     with st.expander("The scenario: edit it here"):
-        text: str = st.text_area("YAML", key="text", height=460, label_visibility="collapsed")
+        # A new text is a new widget: a click on its way to us would bring the old one's text with it.
+        key = f"editor {st.session_state['edition']}"
+        text: str = st.text_area(
+            "YAML", st.session_state["text"], key=key, height=460, label_visibility="collapsed"
+        )
     return text
 
 
@@ -58,20 +62,23 @@ def _from_address(examples: dict[str, Path]) -> None:
     _load()
     if "s" in query:
         try:
-            st.session_state["text"] = address.unpacked(query["s"])
-            st.session_state["origin"] = "the scenario in the address"
+            _edit(address.unpacked(query["s"]), "the scenario in the address")
         except InputError as error:
             st.error(show.plain(str(error)))
 
 
 def _load() -> None:
     name = st.session_state["example"]
-    st.session_state["text"] = _examples()[name].read_text(encoding="utf-8")
-    st.session_state["origin"] = f"the example {name}"
+    _edit(_examples()[name].read_text(encoding="utf-8"), f"the example {name}")
 
 
 def _upload() -> None:
     given = st.session_state["upload"]
     if given is not None:
-        st.session_state["text"] = given.getvalue().decode("utf-8-sig", "replace")
-        st.session_state["origin"] = given.name
+        _edit(given.getvalue().decode("utf-8-sig", "replace"), given.name)
+
+
+def _edit(text: str, origin: str) -> None:
+    """Put a text into the editor."""
+    st.session_state["text"], st.session_state["origin"] = text, origin
+    st.session_state["edition"] = st.session_state.get("edition", 0) + 1

@@ -95,7 +95,7 @@ def test_the_same_scenario_is_computed_once(fake_api: Api) -> None:
 
 def test_an_edited_scenario_goes_to_the_api_and_into_the_address(fake_api: Api) -> None:
     app = opened()
-    app.text_area(key="text").set_value(MINIMAL).run()
+    app.text_area[0].set_value(MINIMAL).run()
     app.button(key="recommend").click().run()
     assert fake_api.calls[0][0].name == "small"
     assert address.unpacked(app.query_params["s"]) == MINIMAL
@@ -105,7 +105,7 @@ def test_a_scenario_in_the_address_is_shown(fake_api: Api) -> None:
     app = AppTest.from_file(str(APP), default_timeout=60)
     app.query_params["s"] = address.packed(MINIMAL)
     app.run()
-    assert app.text_area(key="text").value == MINIMAL
+    assert app.text_area[0].value == MINIMAL
 
 
 def test_a_broken_address_is_one_sentence(fake_api: Api) -> None:
@@ -127,7 +127,7 @@ def test_another_example_replaces_the_text(fake_api: Api) -> None:
 
 def test_a_fault_is_said_with_its_line_and_nothing_is_computed(fake_api: Api) -> None:
     app = opened()
-    app.text_area(key="text").set_value(MINIMAL.replace("rank: 8", "rnk: 8")).run()
+    app.text_area[0].set_value(MINIMAL.replace("rank: 8", "rnk: 8")).run()
     app.button(key="recommend").click().run()
     assert not app.exception
     assert not fake_api.calls
@@ -145,7 +145,7 @@ def test_an_error_of_the_api_is_its_sentence(fake_api: Api) -> None:
 
 def test_markup_in_a_scenario_is_shown_as_text(fake_api: Api) -> None:
     app = opened()
-    app.text_area(key="text").set_value(MINIMAL.replace("rank: 8", '"<b>*x*</b>": 8')).run()
+    app.text_area[0].set_value(MINIMAL.replace("rank: 8", '"<b>*x*</b>": 8')).run()
     app.button(key="recommend").click().run()
     assert "<b>" not in "".join(error.value for error in app.error)
 
@@ -214,7 +214,7 @@ class TestPathsOfAScenarioFromTheBrowser:
     ) -> None:
         monkeypatch.setenv(VARIABLE, str(tmp_path))
         app = opened()
-        app.text_area(key="text").set_value(self.trace % "a.csv").run()
+        app.text_area[0].set_value(self.trace % "a.csv").run()
         app.button(key="recommend").click().run()
         assert fake_api.calls[0][1] == tmp_path.resolve()
 
