@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from advisor.deployment import Choice
     from advisor.profile import Profile
+    from advisor.recommendation import Recommendation
     from advisor.spec.scenario import Scenario
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -171,6 +172,19 @@ def read_inputs(path: str, inputs: Inputs) -> tuple[Scenario, list[Profile] | No
         scenario = scenario.model_copy(update={"seed": inputs.seed})
     profiles = None if inputs.profiles_folder is None else read_profiles(inputs.profiles_folder)
     return scenario, profiles, Path() if path == "-" else Path(path).parent
+
+
+def read_answer(path: str) -> Recommendation:
+    """An answer that `advisor recommend --json` wrote.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    from advisor.errors import validated
+    from advisor.files import read_json
+    from advisor.recommendation import Recommendation
+
+    return validated(Recommendation, read_json(path, schema_version=1), path)
 
 
 def take_catalog(catalog_path: str | None) -> None:

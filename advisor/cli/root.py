@@ -15,6 +15,10 @@ COMMANDS = {
     ),
     "simulate": ("advisor.cli.simulate:simulate", "Simulate one deployment of your own choice."),
     "explain": ("advisor.cli.explain:explain", "Why is this deployment slower than its base model?"),
+    "recipe": (
+        "advisor.cli.recipe:recipe",
+        "Write what to paste: command lines, compose, Kubernetes, merge script, load test, alerts.",
+    ),
     "scenario": ("advisor.cli.scenario:scenario", "Print an example scenario, check your own."),
     "trace": ("advisor.trace.cli:trace", "Describe, convert, generate, fit and scale request traces."),
     "profile": (

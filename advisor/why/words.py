@@ -215,6 +215,9 @@ def next_steps(found: Found) -> tuple[str, ...]:
         weak = [t for t in _weak_terms(found) if t]
         if weak:
             steps.append(f"Measure first what is only estimated: {', '.join(weak)}.")
+        steps.append(
+            "Write what to paste (flags, compose, Kubernetes, alerts): advisor recipe SCENARIO --out DIR"
+        )
     steps.append("Put your own trace into the scenario (advisor trace describe FILE shows what it holds).")
     steps.append(
         "Put your own prices under prices.own: one chip differs by more than four times between sellers."
