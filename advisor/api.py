@@ -20,7 +20,7 @@ from advisor.search.parallel import default_jobs
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, facts_of, resolve
 from advisor.search.ranking import Entry, search
-from advisor.search.trial import Plan, PoolTraffic, Runner, traffic_of
+from advisor.search.trial import Plan, PoolTraffic, Runner, by_popularity, traffic_for
 from advisor.sim.result import SimResult
 from advisor.spec.engine import EngineLimits
 from advisor.spec.scenario import Scenario
@@ -148,7 +148,7 @@ def _chosen(
     runner = Runner(scenario.objective, question.ranks, scenario.seed)
     duration_s = max(question.trial.duration_s, 1e-9)
     sizer = Sizer(question, runner, duration_s)
-    traffic = traffic_of(choice.way, question.trial, question.adapters.names)
+    traffic = traffic_for(variant, question.trial, question.adapters.names)
     reason = memory_reason(question, variant, traffic[0])
     if reason is not None:
         raise InfeasibleError(
@@ -188,22 +188,42 @@ def _variant(question: Question, choice: Choice) -> tuple[Variant, Offer, tuple[
             if choice.draft == "none" or not item.key.endswith("/plain"):
                 raise InfeasibleError(f"{item.key}: {item.reason}.")
         elif (item[0].drafting is None) == (choice.draft == "none"):
-            return replace(item[0], router=choice.router), question.offers[0], item[1]
+            variant = replace(item[0], router=choice.router, hottest=_hottest(question, choice))
+            return variant, question.offers[0], item[1]
     raise InputError(
-        f"way is {choice.way}; allowed: base, or multi-lora and merged where the scenario has adapters."
+        f"way is {choice.way}; allowed: base; multi-lora, merged and hybrid where there are adapters."
     )
+
+
+def _hottest(question: Question, choice: Choice) -> tuple[int, ...]:
+    """The adapters that a choice merges beside a pool of the others."""
+    if choice.way != "hybrid":
+        if choice.hottest is not None:
+            raise InputError(f"hottest is {choice.hottest}; allowed: left out, unless the way is hybrid.")
+        return ()
+    order, wanted = by_popularity(question.whole), choice.hottest or 1
+    if wanted >= len(question.whole.adapters) or wanted > len(order):
+        most = min(len(order), len(question.whole.adapters) - 1)
+        raise InputError(
+            f"hottest is {wanted}; allowed: 1 to {most}, fewer than the adapters that are asked for. "
+            "To merge all of them, the way is merged."
+        )
+    return order[:wanted]
 
 
 def _run(sizer: Sizer, choice: Choice, variant: Variant, traffic: tuple[PoolTraffic, ...]) -> SizedPlan:
     if choice.replicas is None:
-        if choice.way == "merged":
-            return sizer.merged(variant, traffic)
+        if variant.has_pools:
+            plan = sizer.screened(variant, traffic).plan
+            if variant.way == "hybrid":
+                plan = sizer.multi_lora(variant, traffic[-1]).plan
+            return sizer.several(variant, plan.limits, traffic)
         if choice.way == "multi-lora":
             return sizer.multi_lora(variant, traffic[0])
         return sizer.one_pool(variant, start_limits(sizer.question, variant), traffic[0])
     limits: EngineLimits = start_limits(sizer.question, variant)
-    if choice.way == "multi-lora":
-        slots = choice.max_loras or len(sizer.question.adapters.names)
+    if choice.way in ("multi-lora", "hybrid"):
+        slots = choice.max_loras or max(len(traffic[-1].adapters), 1)
         limits = with_slots(sizer.question, variant, limits, slots)
     plan = Plan(variant, limits, (choice.replicas,) * len(traffic))
     return SizedPlan(plan, sizer.runner.run(plan, traffic, sizer.duration_s), False, 1)

@@ -17,8 +17,8 @@ from advisor.spec.spec import Origin, Spec
 from advisor.spec.speculation import Acceptance
 from advisor.steptime.clock import ProfileClock
 
-Way = Literal["base", "multi-lora", "merged"]
-WAYS: tuple[Way, ...] = ("base", "multi-lora", "merged")
+Way = Literal["base", "multi-lora", "merged", "hybrid"]
+WAYS: tuple[Way, ...] = ("base", "multi-lora", "merged", "hybrid")
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -28,6 +28,9 @@ class Choice(Spec):
     way: Way
     device: str = Field(min_length=1, description="A device name of the catalog that has a profile.")
     tensor_parallel: Count = 1
+    hottest: Count | None = Field(
+        None, description="Way hybrid: how many adapters, most asked for first, are merged; 1 if left out."
+    )
     replicas: Count | None = Field(None, description="Sized until the objective holds if left out.")
     max_loras: Count | None = None
     max_cpu_loras: Count | None = None
@@ -62,13 +65,20 @@ class Variant:
     memory_share: float
     modules: tuple[str, ...]
     router: Router = "least-outstanding"
+    hottest: tuple[int, ...] = ()  # hybrid: adapters of the trace that are merged, most asked for first
+
+    @property
+    def has_pools(self) -> bool:
+        """Whether it is made of pools of its own for merged adapters, instead of one for all."""
+        return self.way in ("merged", "hybrid")
 
     @property
     def key(self) -> str:
         """Stable identifier of the option that this variant becomes."""
         spec = self.drafting
         draft = "plain" if spec is None else f"{spec.name or spec.term.method}x{spec.draft_length}"
-        return f"{self.way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}/{draft}"
+        way = f"{self.way}-{len(self.hottest)}" if self.hottest else self.way
+        return f"{way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}/{draft}"
 
     def memory(self, limits: EngineLimits) -> MemoryPlan:
         """Memory of one device of a replica with these limits."""
@@ -111,8 +121,11 @@ class Variant:
             speculation=spec,
             frontend_s=frontend.fixed_s,
             frontend_per_prompt_token_s=frontend.per_prompt_token_s,
-            preloaded=tuple(reversed(range(len(ranks)))) if limits.max_loras else (),
+            preloaded=self._preloaded(len(ranks)) if limits.max_loras else (),
         )
+
+    def _preloaded(self, adapters: int) -> tuple[int, ...]:
+        return tuple(i for i in reversed(range(adapters)) if i not in self.hottest)
 
     def _loads(self, limits: EngineLimits, ranks: tuple[int, ...]) -> AdapterLoads:
         model, disk, slot = (

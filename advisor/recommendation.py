@@ -104,13 +104,14 @@ class SpecChoice(Spec):
 
 
 class Pool(Spec):
-    """Replicas of one kind that share a queue. Multi-LoRA and base have one pool, merged one an adapter."""
+    """Replicas of one kind that share a queue. Multi-LoRA and base have one, merged one an adapter."""
 
     name: str
     adapters: tuple[str, ...] = Field(description="Names of the adapters served; 'base' for the plain model.")
     replicas: int
     devices: int = Field(description="replicas · tensor_parallel.")
     share_of_requests: float
+    merged: bool = Field(False, description="The weights have the pool's one adapter merged in.")
     outcome: Outcome | None = None
 
 
@@ -138,7 +139,7 @@ class Option(Spec):
     """One way to serve, sized as well as it can be. Infeasible ones stay, with their reason."""
 
     key: str = Field(description="Stable identifier, such as multi-lora/H100-80-SXM/tp1/eagle3x3.")
-    way: Literal["base", "multi-lora", "merged"]
+    way: Literal["base", "multi-lora", "merged", "hybrid"]
     device: str
     profile: str
     engine: str

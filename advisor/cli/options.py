@@ -102,8 +102,12 @@ def _with(function: Callable[..., Any], *options: Decorator) -> Callable[..., An
 
 _CHOICE: Final = (
     click.option(
-        "--way", required=True, type=click.Choice(["base", "multi-lora", "merged"]), help="How to serve."
+        "--way",
+        required=True,
+        type=click.Choice(["base", "multi-lora", "merged", "hybrid"]),
+        help="How to serve.",
     ),
+    click.option("--hottest", type=int, help="Way hybrid: how many adapters are merged; 1 if left out."),
     click.option("--device", required=True, help="A device of the catalog that has a profile."),
     click.option("--tensor-parallel", type=int, default=1, show_default=True, help="Devices a replica."),
     click.option("--replicas", type=int, help="Sized until the objective holds if left out."),
@@ -130,7 +134,7 @@ _CHOICE: Final = (
     ),
 )
 _CHOICE_FIELDS: Final = (
-    "way", "device", "tensor_parallel", "replicas", "max_loras", "max_cpu_loras", "max_num_seqs",
+    "way", "hottest", "device", "tensor_parallel", "replicas", "max_loras", "max_cpu_loras", "max_num_seqs",
     "max_num_batched_tokens", "draft", "draft_length", "router",
 )  # fmt: skip
 

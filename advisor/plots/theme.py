@@ -19,7 +19,7 @@ BLUE, RED, GREEN, YELLOW, CYAN, PURPLE, GREY = PALETTE = (
 )  # fmt: skip
 """Paul Tol's bright scheme (personal.sron.nl/~pault), its grey darkened to be seen on white."""
 
-WAY_COLOURS: Final = {"base": GREY, "multi-lora": BLUE, "merged": PURPLE}
+WAY_COLOURS: Final = {"base": GREY, "multi-lora": BLUE, "merged": PURPLE, "hybrid": GREEN}
 LIMIT_COLOUR: Final = RED
 CAUSE_COLOURS: Final = {
     "frontend": "#bbbbbb", "queue": YELLOW, "adapter_wait": "#dd8800", "load": RED, "preempted": "#882255",

@@ -59,7 +59,7 @@ def recipe_of(
         "load-test.sh": load_test(plan, rec),
         "scenario.yaml": scenario_to_yaml(scenario),
     }
-    if option.way == "merged":
+    if any(pool.merged for pool in option.pools):
         files["merge.py"] = _MERGE.read_text(encoding="utf-8")
         files["merge-all.sh"] = _merge_all(plan)
     return Recipe(option.key, files)
@@ -124,7 +124,7 @@ def _readme(plan: ServingPlan, rec: Recommendation) -> str:
     ]
     head += [f"Mind: {warning}" for warning in option.warnings]
     steps = ["1. Set " + ", ".join(f"`{name[1:]}`" for name in variables(plan)) + " to your folders."]
-    if option.way == "merged":
+    if any(pool.merged for pool in option.pools):
         steps.append("1. `merge-all.sh` merges every adapter and checks that it still answers the same.")
     steps += [
         (

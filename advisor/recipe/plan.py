@@ -60,9 +60,8 @@ class ServingPlan:
     @property
     def adapters(self) -> tuple[str, ...]:
         """Names of all adapters, unmerged or merged."""
-        if self.option.way == "merged":
-            return tuple(server.serves for server in self.servers)
-        return tuple(name for server in self.servers for name, _ in server.adapters)
+        merged = tuple(server.serves for server in self.servers if server.serves != BASE)
+        return merged + tuple(name for server in self.servers for name, _ in server.adapters)
 
 
 def plan_of(option: Option, scenario: Scenario, places: Places) -> ServingPlan:
@@ -79,14 +78,13 @@ def plan_of(option: Option, scenario: Scenario, places: Places) -> ServingPlan:
     names = _labels([pool.name for pool in option.pools])
     servers = []
     for pool, label in zip(option.pools, names, strict=True):
-        merged = option.way == "merged" and pool.adapters != (BASE,)
         servers.append(
             Server(
                 name=label,
-                model=f"{places.merged}/{pool.adapters[0]}" if merged else places.base_model,
-                serves=pool.adapters[0] if merged else BASE,
+                model=f"{places.merged}/{pool.adapters[0]}" if pool.merged else places.base_model,
+                serves=pool.adapters[0] if pool.merged else BASE,
                 adapters=tuple((name, folders[name]) for name in pool.adapters if name != BASE)
-                if option.way == "multi-lora"
+                if option.way in ("multi-lora", "hybrid") and not pool.merged
                 else (),
                 replicas=pool.replicas,
                 share_of_requests=pool.share_of_requests,

@@ -78,7 +78,7 @@ def _variant(
         terms = terms_for(profile, question.model, degree)
     except InputError as error:
         return refused(str(error), "profile")
-    if way == "multi-lora" and terms.lora is None:
+    if way in ("multi-lora", "hybrid") and terms.lora is None:
         return refused("the profile has no LoRA term for this model", "profile")
     drafting: Drafting | None = None
     if draft is not None:
@@ -88,6 +88,12 @@ def _variant(
         drafting = replace(drafting, name=draft.name)
     served = question.adapters if way != "base" else NO_ADAPTERS
     verdicts = check(question.engine, served, question.model, method, merged=way == "merged")
+    if way == "hybrid":
+        verdicts += tuple(
+            verdict
+            for verdict in check(question.engine, served, question.model, method, merged=True)
+            if verdict not in verdicts
+        )
     for verdict in verdicts:
         if verdict.refuses:
             return refused(f"{verdict.sentence} Source: {verdict.source}.", "compatibility")
@@ -110,7 +116,7 @@ def _serial_if_needed(question: Question, profile: Profile, method: str) -> Prof
 def memory_reason(question: Question, variant: Variant, traffic: PoolTraffic) -> str | None:
     """Why the model (with one slot where it needs slots) does not fit, or None."""
     limits = start_limits(question, variant)
-    if variant.way == "multi-lora":
+    if variant.way in ("multi-lora", "hybrid"):
         limits = with_slots(question, variant, limits, 1)
     plan, longest = variant.memory(limits), longest_request(traffic, variant)
     if plan.kv_tokens >= longest:

@@ -33,11 +33,11 @@ def start_limits(question: Question, variant: Variant) -> EngineLimits:
 
 
 def slot_choices(question: Question, variant: Variant) -> tuple[int, ...]:
-    """Values of max_loras to try: a geometric ladder up to the number of adapters, or the user's own."""
+    """Values of max_loras to try: a geometric ladder up to the unmerged adapters, or the user's own."""
     fixed = question.scenario.engine.max_loras
     if fixed is not None:
         return (fixed,)
-    count = len(question.adapters.names)
+    count = max(len(question.adapters.names) - len(variant.hottest), 1)
     ladder = tuple(slots for slots in _SLOTS if slots < count)
     return (*ladder, count)
 

@@ -71,6 +71,7 @@ def _pools(replicas: tuple[int, ...], degree: int, traffic: tuple[PoolTraffic, .
             replicas=count,
             devices=count * degree,
             share_of_requests=p.share,
+            merged=p.fine_tuned,
         )
         for p, count in zip(traffic, replicas, strict=True)
     )

@@ -37,7 +37,7 @@ def terms_of(variant: Variant, outcome: Outcome) -> tuple[TermOrigin, ...]:
     }
     rows = []
     for name, term in table.items():
-        if term is None or (name in {"lora", "load"} and variant.way != "multi-lora"):
+        if term is None or (name in {"lora", "load"} and variant.way not in ("multi-lora", "hybrid")):
             continue
         rows.append(
             TermOrigin(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.deployment import Variant
+from advisor.deployment import Variant, without_adapters
 from advisor.search.estimate import Demand, SteadyState, steady_state
 from advisor.search.floor import floor_reason
 from advisor.search.knobs import slot_choices, start_limits, tighter, with_slots
 from advisor.search.question import Question
 from advisor.search.sizing import Sized, fewest_replicas
-from advisor.search.trial import Plan, PoolTraffic, Runner, Trial
+from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_of
 from advisor.spec.engine import EngineLimits
 from advisor.spec.objective import Metric
 
@@ -66,6 +66,7 @@ class Sizer:
         trace = traffic.trace
         if not len(trace):
             return 1
+        limits = Plan(variant, limits, ()).limits_of(traffic)
         clock, kv = (
             self.runner.replica(variant, limits, fine_tuned=traffic.fine_tuned).clock,
             variant.memory(limits).kv_tokens,
@@ -101,23 +102,30 @@ class Sizer:
         Not more than about twice the replicas that algebra asks for are tried.
         """
         limits, guess, tried = self._start(variant, traffic)
-        busiest = max(traffic, key=lambda pool: len(pool.trace))
-        clock = self.runner.replica(variant, limits, fine_tuned=busiest.fine_tuned).clock
-        floor = floor_reason(variant, limits, clock, busiest, self.question.scenario.objective) or ""
-        if floor or variant.way == "merged":
+        floor = self._floor(variant, limits, traffic)
+        if floor or variant.has_pools:
             replicas = tuple(self.guess(variant, limits, pool) for pool in traffic)
             return Screened(Plan(variant, limits, replicas), not floor, False, tried, floor)
         sizer = replace(self, affordable=min(self.most, _SCREEN_FACTOR * guess + 2))
         sized = sizer.one_pool(variant, limits, traffic[0], guess)
         return Screened(sized.plan, sized.trial.holds, sized.stagnant, tried)
 
+    def _floor(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> str:
+        """The limit that requests alone break; of a hybrid, all requests as if their adapters were merged."""
+        pool = max(traffic, key=lambda pool: len(pool.trace))
+        if variant.way == "hybrid":
+            (pool,), limits = traffic_of("base", self.question.trial, ()), without_adapters(limits)
+        clock = self.runner.replica(variant, limits, fine_tuned=pool.fine_tuned).clock
+        return floor_reason(variant, limits, clock, pool, self.question.scenario.objective) or ""
+
     def _start(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> tuple[EngineLimits, int, int]:
         """Limits to begin with, the replicas that algebra asks for, and how many limits were looked at."""
         plain = start_limits(self.question, variant)
-        if variant.way != "multi-lora":
+        unmerged = traffic[-1]
+        if variant.way in ("base", "merged"):
             return plain, self.guess(variant, plain, traffic[0]), 1
-        rungs = self._rungs(variant, traffic[0])
-        guesses = [self.guess(variant, limits, traffic[0]) for limits in rungs]
+        rungs = self._rungs(variant, unmerged)
+        guesses = [self.guess(variant, limits, unmerged) for limits in rungs]
         at = int(np.argmin(guesses))
         return rungs[at], guesses[at], len(rungs)
 
@@ -167,13 +175,13 @@ class Sizer:
             best, at = better, index
         return replace(best, tried=len(rungs))
 
-    def merged(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> SizedPlan:
-        """Size one pool an adapter. The limits hold over all requests together, as for the other ways.
+    def several(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> SizedPlan:
+        """Size several pools. The limits hold over all requests together, as for one pool.
 
         Starts from the guess of each pool and adds replicas where most requests break a limit; a pool
-        that more replicas did not help (its late requests would be late alone) is left as it is.
+        that more replicas did not help (its late requests would be late alone) is left as it is. Then
+        takes away what is not needed.
         """
-        limits = start_limits(self.question, variant)
         replicas = [self.guess(variant, limits, pool) for pool in traffic]
         helpless: set[int] = set()
         before: tuple[int, int] | None = None  # the pool that grew last, and its late requests until then
@@ -181,7 +189,7 @@ class Sizer:
             plan = Plan(variant, limits, tuple(replicas))
             trial = self.runner.run(plan, traffic, self.duration_s)
             if trial.holds:
-                return SizedPlan(plan, trial, False, 1)
+                return self._fewer(SizedPlan(plan, trial, False, 1), traffic)
             late = self._late(trial, traffic)
             if before is not None and late[before[0]] > (1 - _HELP) * before[1]:
                 helpless.add(before[0])
@@ -192,6 +200,20 @@ class Sizer:
             worst = max(growing, key=lambda i: late[i])
             before = (worst, late[worst])
             replicas[worst] += max(1, replicas[worst] // 2)
+
+    def _fewer(self, sized: SizedPlan, traffic: Sequence[PoolTraffic]) -> SizedPlan:
+        """Take replicas away, pool by pool, largest first, as long as the limits hold."""
+        order = sorted(range(len(traffic)), key=lambda i: -sized.plan.replicas[i])
+        for index in order:
+            while sized.plan.replicas[index] > 1:
+                replicas = list(sized.plan.replicas)
+                replicas[index] -= 1
+                plan = sized.plan.with_replicas(*replicas)
+                trial = self.runner.run(plan, traffic, self.duration_s)
+                if not trial.holds:
+                    break
+                sized = replace(sized, plan=plan, trial=trial)
+        return sized
 
     def tightened(self, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
         """Try smaller budgets and fewer seats: do they save a replica, or meet a limit that was not met?"""

@@ -14,11 +14,12 @@ from functools import partial
 from advisor.deployment import Variant
 from advisor.recommendation import Option
 from advisor.search.candidates import memory_reason, refused_option, variants
+from advisor.search.hybrid import hybrids
 from advisor.search.options import option_of
 from advisor.search.parallel import run_all
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Offer, Question, stretch, typical_stretch
-from advisor.search.trial import traffic_of
+from advisor.search.trial import traffic_for, traffic_of
 from advisor.search.work import Work, confirm, is_far, screen, size
 
 _CONFIRMED = 3
@@ -134,7 +135,8 @@ def _screened(question: Question, slim: Question, jobs: int) -> tuple[list[Entry
         offer = offers[variant.profile.device.name]
         reason = memory_reason(question, variant, traffic)
         if reason is None:
-            able.append((variant, offer, warnings))
+            expanded = hybrids(question, variant) if variant.way == "hybrid" else (variant,)
+            able += [(one, offer, warnings) for one in expanded]
             continue
         degree = variant.terms.tensor_parallel
         option = refused_option(question, offer, variant.way, degree, variant.key, reason, "memory")
@@ -151,7 +153,7 @@ def _screened(question: Question, slim: Question, jobs: int) -> tuple[list[Entry
 
 
 def _entry(question: Question, sized: SizedPlan, offer: Offer, warnings: tuple[str, ...]) -> Entry:
-    traffic = traffic_of(sized.plan.variant.way, question.trial, question.adapters.names)
+    traffic = traffic_for(sized.plan.variant, question.trial, question.adapters.names)
     return Entry(option_of(question, sized, offer, traffic, warnings), offer, sized, warnings)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from advisor.deployment import Variant, Way, fleet
+from advisor.deployment import Variant, Way, fleet, without_adapters
 from advisor.outcome import checks_of, outcome_of
 from advisor.recommendation import Outcome, SloCheck
 from advisor.sim.fleet import simulate_fleet
@@ -67,13 +67,18 @@ def as_base(trace: Trace) -> Trace:
     return replace(trace, adapter=np.full(len(trace), BASE, dtype=np.int64), adapters=())
 
 
-def traffic_of(way: Way, trace: Trace, deployed: Sequence[str]) -> tuple[PoolTraffic, ...]:
+def traffic_of(
+    way: Way, trace: Trace, deployed: Sequence[str], hottest: Sequence[int] = ()
+) -> tuple[PoolTraffic, ...]:
     """Split a trace into the pools of a way to serve.
 
     Base and multi-LoRA have one pool. Merged has one for each deployed adapter, also for those that
     nobody asks for in this trace (a deployment must be up to be asked), and one for base requests.
+    Hybrid has one for each of the `hottest` adapters (indices in the trace), then one for all the rest.
     """
     names = tuple(trace.adapters)
+    if way == "hybrid":
+        return _hybrid(trace, names, hottest)
     if way == "base":
         return (PoolTraffic("base", ("base",), as_base(trace), False, 1.0),)
     if way == "multi-lora":
@@ -88,6 +93,30 @@ def traffic_of(way: Way, trace: Trace, deployed: Sequence[str]) -> tuple[PoolTra
     idle = [name for name in deployed if name not in set(names)]
     empty = as_base(_subset(trace, np.zeros(0, dtype=np.int64)))
     return (*pools, *(PoolTraffic(name, (name,), empty, True, 0.0) for name in idle))
+
+
+def traffic_for(variant: Variant, trace: Trace, deployed: Sequence[str]) -> tuple[PoolTraffic, ...]:
+    """The pools of a variant."""
+    return traffic_of(variant.way, trace, deployed, variant.hottest)
+
+
+def _hybrid(trace: Trace, names: tuple[str, ...], hottest: Sequence[int]) -> tuple[PoolTraffic, ...]:
+    total = max(len(trace), 1)
+    pools = []
+    for index in hottest:
+        mine = np.flatnonzero(trace.adapter == index)
+        part = as_base(_subset(trace, mine))
+        pools.append(PoolTraffic(names[index], (names[index],), part, True, len(mine) / total))
+    rest = np.flatnonzero(~np.isin(trace.adapter, np.asarray(hottest, dtype=np.int64)))
+    others = tuple(name for index, name in enumerate(names) if index not in hottest)
+    return (*pools, PoolTraffic("multi-lora", others, _subset(trace, rest), False, len(rest) / total))
+
+
+def by_popularity(trace: Trace) -> tuple[int, ...]:
+    """Adapters of a trace that anybody asks for, most asked for first; of equals the first."""
+    counts = np.bincount(trace.adapter[trace.adapter >= 0], minlength=len(trace.adapters))
+    order = np.argsort(-counts, kind="stable")
+    return tuple(int(index) for index in order if counts[index])
 
 
 def _subset(trace: Trace, index: Ints) -> Trace:
@@ -120,6 +149,10 @@ class Plan:
         """Devices of all pools."""
         return sum(self.replicas) * self.variant.terms.tensor_parallel
 
+    def limits_of(self, pool: PoolTraffic) -> EngineLimits:
+        """Limits of one pool's engines: a merged one has LoRA off."""
+        return without_adapters(self.limits) if pool.fine_tuned else self.limits
+
     def with_replicas(self, *replicas: int) -> Plan:
         """The same plan with other replica counts."""
         return replace(self, replicas=replicas)
@@ -139,7 +172,7 @@ class Runner:
     def run(self, plan: Plan, traffic: Sequence[PoolTraffic], duration_s: float) -> Trial:
         """Simulate every pool that has requests, and hold the whole against the objective."""
         results = [
-            self._pool(plan.variant, plan.limits, pool, count)
+            self._pool(plan.variant, plan.limits_of(pool), pool, count)
             for pool, count in zip(traffic, plan.replicas, strict=True)
             if len(pool.trace)
         ]

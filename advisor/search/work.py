@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from advisor.deployment import Variant
 from advisor.search.pools import Screened, SizedPlan, Sizer
 from advisor.search.question import Offer, Question
-from advisor.search.trial import PoolTraffic, Runner, traffic_of
+from advisor.search.trial import PoolTraffic, Runner, traffic_for
 
 _NEAR = 1.5
 """Knobs are searched for candidates whose price is within this factor of the best."""
@@ -44,7 +44,7 @@ def sizer_of(question: Question) -> Sizer:
 def screen(question: Question, variant: Variant) -> tuple[Screened, int]:
     """A first plan for a variant on a short trace, and the simulations that it took; picklable."""
     sizer = sizer_of(question)
-    traffic = traffic_of(variant.way, question.trial, question.adapters.names)
+    traffic = traffic_for(variant, question.trial, question.adapters.names)
     return sizer.screened(variant, traffic), sizer.runner.simulations
 
 
@@ -54,7 +54,7 @@ def size(question: Question, work: Work, best_usd_per_hour: float) -> tuple[Size
     A piece of work that can be pickled; also counts the simulations that it took.
     """
     sizer = replace(sizer_of(question), affordable=_affordable(work, best_usd_per_hour))
-    traffic = traffic_of(work.variant.way, question.trial, question.adapters.names)
+    traffic = traffic_for(work.variant, question.trial, question.adapters.names)
     return _sized(sizer, work, traffic, best_usd_per_hour), sizer.runner.simulations
 
 
@@ -64,13 +64,13 @@ def confirm(question: Question, longer: Question, sized: SizedPlan) -> tuple[Siz
     All options, and all studies of one, are so shown on the same requests.
     """
     sizer = sizer_of(longer)
-    traffic = traffic_of(sized.plan.variant.way, longer.trial, longer.adapters.names)
+    traffic = traffic_for(sized.plan.variant, longer.trial, longer.adapters.names)
     grown = _on_longer(sizer, sized, traffic)
     simulations = sizer.runner.simulations
     if grown is sized:
         return sized, simulations
     sizer = sizer_of(question)
-    traffic = traffic_of(sized.plan.variant.way, question.trial, question.adapters.names)
+    traffic = traffic_for(sized.plan.variant, question.trial, question.adapters.names)
     trial = sizer.runner.run(grown.plan, traffic, sizer.duration_s)
     simulations += sizer.runner.simulations
     return (replace(grown, trial=trial) if grown.trial.holds else grown), simulations
@@ -86,7 +86,10 @@ def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_
     if screened.floor:
         return sizer.as_screened(screened, traffic)
     if variant.way == "merged":
-        return sizer.merged(variant, traffic)
+        return sizer.several(variant, screened.plan.limits, traffic)
+    if variant.way == "hybrid":
+        rest = sizer.multi_lora(variant, traffic[-1])  # how many slots the pool of the rest wants
+        return sizer.several(variant, rest.plan.limits, traffic)
     if not screened.holds or is_far(work.screened_usd_per_hour, best_usd_per_hour):
         sized = sizer.as_screened(screened, traffic)
         usd_per_hour = work.usd_per_device_hour * sized.plan.devices
@@ -115,6 +118,6 @@ def _on_longer(sizer: Sizer, sized: SizedPlan, traffic: tuple[PoolTraffic, ...])
     if trial.holds:
         return sized
     plan = sized.plan
-    if plan.variant.way == "merged":
-        return sizer.merged(plan.variant, traffic)
+    if plan.variant.has_pools:
+        return sizer.several(plan.variant, plan.limits, traffic)
     return sizer.one_pool(plan.variant, plan.limits, traffic[0], plan.replicas[0])

@@ -24,16 +24,19 @@ from advisor.spec.yamlfile import lines_of, parse_mapping, read_source, write_ma
 
 SCHEMA_VERSION = 1
 
-Way = Literal["base", "multi-lora", "merged"]
+Way = Literal["base", "multi-lora", "merged", "hybrid"]
 
 
 class Search(Spec):
     """How far to look, and with how much traffic."""
 
     ways: tuple[Way, ...] = Field(
-        ("base", "multi-lora", "merged"),
+        ("base", "multi-lora", "merged", "hybrid"),
         min_length=1,
-        description="Ways to serve that are looked at; base is the reference without adapters.",
+        description=(
+            "Ways to serve that are looked at; base is the reference without adapters, hybrid merges the "
+            "hottest adapters and serves the rest from one pool."
+        ),
     )
     tensor_parallel: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
         (1,), min_length=1, description="Devices that one replica may be spread over, such as [1, 2, 4]."

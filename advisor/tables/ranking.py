@@ -17,7 +17,7 @@ from advisor.recommendation import (
 from advisor.tables import units
 from advisor.tables.table import Cell, Column, Mark, Table
 
-WAYS: Final = {"base": "base", "multi-lora": "multi-LoRA", "merged": "merged"}
+WAYS: Final = {"base": "base", "multi-lora": "multi-LoRA", "merged": "merged", "hybrid": "hybrid"}
 _DRAFTS: Final = {"ngram": "n-gram", "draft_model": "draft model", "eagle3": "EAGLE-3"}
 _METRICS: Final = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "goodput": "goodput"}
 
@@ -25,8 +25,14 @@ _METRICS: Final = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "goodput": "goo
 def serving(option: Option) -> str:
     """How an option serves, in words: multi-LoRA + EAGLE-3×3."""
     if option.speculation is None:
-        return WAYS[option.way]
-    return f"{WAYS[option.way]} + {draft_label(option.speculation)}×{option.speculation.draft_length}"
+        return way_label(option)
+    return f"{way_label(option)} + {draft_label(option.speculation)}×{option.speculation.draft_length}"
+
+
+def way_label(option: Option) -> str:
+    """The way in words, with the number of merged adapters where it is a choice."""
+    merged = sum(pool.merged for pool in option.pools)
+    return f"hybrid, {merged} merged" if option.way == "hybrid" and merged else WAYS[option.way]
 
 
 def draft_label(spec: SpecChoice) -> str:
@@ -70,6 +76,7 @@ def headline(rec: Recommendation) -> str:
         "base": "the base model",
         "multi-lora": "from one multi-LoRA pool",
         "merged": "one merged deployment each",
+        "hybrid": "the hottest merged, the rest from one multi-LoRA pool",
     }[best.way]
     draft = "" if best.speculation is None else " with speculative decoding"
     price = f" at ${units.usd(best.usd_per_hour)}/h" if best.usd_per_hour is not None else ""

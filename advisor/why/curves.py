@@ -7,7 +7,7 @@ from dataclasses import replace
 from advisor.recommendation import Knee, LimitAtLoad, SloCheck, SlotSweep
 from advisor.search.knobs import slot_choices, with_slots
 from advisor.search.question import Question
-from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_of
+from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_for
 from advisor.trace.scale import faster
 
 _LOADS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
@@ -17,10 +17,10 @@ _HEADROOM_ROUNDS = 4
 
 def _run(question: Question, runner: Runner, plan: Plan, factor: float) -> Trial:
     trace = faster(question.trial, factor)
-    traffic: tuple[PoolTraffic, ...] = traffic_of(plan.variant.way, trace, question.adapters.names)
+    traffic: tuple[PoolTraffic, ...] = traffic_for(plan.variant, trace, question.adapters.names)
     results = [
         runner.fleet(
-            runner.replica(plan.variant, plan.limits, fine_tuned=pool.fine_tuned),
+            runner.replica(plan.variant, plan.limits_of(pool), fine_tuned=pool.fine_tuned),
             pool.trace,
             count,
             plan.variant.router,
@@ -74,7 +74,7 @@ def slot_sweep(question: Question, runner: Runner, plan: Plan) -> SlotSweep | No
     variant, limits = plan.variant, plan.limits
     if not limits.max_loras:
         return None
-    traffic = traffic_of(variant.way, question.trial, question.adapters.names)
+    traffic = traffic_for(variant, question.trial, question.adapters.names)
     rows = []
     for slots in sorted({*slot_choices(question, variant), limits.max_loras}):
         candidate = with_slots(question, variant, limits, slots)

@@ -9,7 +9,7 @@ between two neighbouring runs, so the causes add up to the whole difference exac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ import numpy as np
 from advisor.deployment import without_adapters
 from advisor.recommendation import CauseDelta, Explanation, Outcome
 from advisor.search.question import Question
-from advisor.search.trial import Plan, Runner, as_base, traffic_of
+from advisor.search.trial import Plan, PoolTraffic, Runner, as_base, traffic_for
 from advisor.sim.result import SimResult
 from advisor.sim.setup import AdapterLoads, ReplicaSetup, Router, SpecSetup
 from advisor.trace.scale import take
@@ -32,18 +32,17 @@ _LONE_GAP_S = 1e4
 def explain_plan(question: Question, runner: Runner, plan: Plan, key: str) -> Explanation:
     """Run the counterfactuals of a plan and name each cause's part.
 
-    A merged plan is explained by its busiest pool, whose requests differ from the base's by nothing
-    but speculation.
+    A plan of several pools is explained by its busiest one. The requests of merged weights differ from
+    the base's by nothing but speculation.
     """
-    variant, trace, replicas = plan.variant, question.trial, plan.replicas[0]
-    if variant.way == "merged":
-        pools = traffic_of("merged", trace, question.adapters.names)
-        index = max(range(len(pools)), key=lambda i: len(pools[i].trace))
-        trace, replicas = pools[index].trace, plan.replicas[index]
+    variant = plan.variant
+    pools = traffic_for(variant, question.trial, question.adapters.names)
+    index = max(range(len(pools)), key=lambda i: len(pools[i].trace))
+    trace, replicas = pools[index].trace, plan.replicas[index]
     duration_s = max(trace.duration_s, 1e-9)
     runs: list[tuple[str, Outcome]] = []
     setup, requests = None, trace
-    for cause, setup, requests in _ladder(plan, runner, trace):
+    for cause, setup, requests in _ladder(plan, runner, pools[index]):
         result = runner.fleet(setup, requests, replicas, variant.router)
         runs.append((cause, runner.judge((result,), duration_s, replicas).outcome))
     assert setup is not None  # the ladder always yields the deployment itself
@@ -58,14 +57,13 @@ def explain_plan(question: Question, runner: Runner, plan: Plan, key: str) -> Ex
         deltas=deltas,
         unloaded_ttft_s=unloaded,
         queueing_ttft_s=base.ttft.mean_s - unloaded,
-        text=_text(runs[0][1], base, deltas),
+        text=_of_pool(pools, index) + _text(runs[0][1], base, deltas),
     )
 
 
-def _ladder(plan: Plan, runner: Runner, trace: Trace) -> Iterator[tuple[str, ReplicaSetup, Trace]]:
+def _ladder(plan: Plan, runner: Runner, pool: PoolTraffic) -> Iterator[tuple[str, ReplicaSetup, Trace]]:
     """Yield (cause removed last, replica, requests), from the deployment to the plain base."""
-    variant, limits = plan.variant, plan.limits
-    fine_tuned = variant.way == "merged"
+    variant, limits, trace, fine_tuned = plan.variant, plan.limits_of(pool), pool.trace, pool.fine_tuned
     setup = runner.replica(variant, limits, fine_tuned=fine_tuned)
     yield "", setup, trace
     if limits.max_loras:
@@ -117,6 +115,14 @@ def _delta(cause: str, before: Outcome, after: Outcome) -> CauseDelta:
         tpot_mean_s=before.tpot.mean_s - after.tpot.mean_s,
         e2e_mean_s=before.e2e.mean_s - after.e2e.mean_s,
     )
+
+
+def _of_pool(pools: Sequence[PoolTraffic], index: int) -> str:
+    """Which pool is explained, where there are several."""
+    if len(pools) == 1:
+        return ""
+    kind = "merged weights" if pools[index].fine_tuned else "unmerged adapters"
+    return f"Of its {len(pools)} pools the busiest, {pools[index].name} ({kind}). "
 
 
 def _text(deployment: Outcome, base: Outcome, deltas: tuple[CauseDelta, ...]) -> str:

@@ -13,7 +13,7 @@ from advisor.search.origins import terms_of
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question
 from advisor.search.ranking import Entry, Found
-from advisor.search.trial import Plan, traffic_of
+from advisor.search.trial import Plan, traffic_for
 from advisor.search.work import sizer_of
 from advisor.trace.scale import faster
 
@@ -120,9 +120,9 @@ def _turn(what: str, value: str, best: str, question: Question, rivals: Sequence
 def _resized(question: Question, plan: Plan) -> tuple[SizedPlan, int]:
     """The same knobs with as many replicas as it takes now, sought from those it has."""
     sizer = sizer_of(question)
-    traffic = traffic_of(plan.variant.way, question.trial, question.adapters.names)
-    if plan.variant.way == "merged":
-        sized = sizer.merged(plan.variant, traffic)
+    traffic = traffic_for(plan.variant, question.trial, question.adapters.names)
+    if plan.variant.has_pools:
+        sized = sizer.several(plan.variant, plan.limits, traffic)
     else:
         sized = sizer.one_pool(plan.variant, plan.limits, traffic[0], plan.replicas[0])
     return sized, sizer.runner.simulations

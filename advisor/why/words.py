@@ -13,6 +13,7 @@ _WAY = {
     "base": "the plain base model",
     "multi-lora": "all adapters unmerged on one multi-LoRA pool",
     "merged": "each adapter merged into its own deployment",
+    "hybrid": "the hottest adapters merged, the rest unmerged on one multi-LoRA pool",
 }
 _DRAFT = {"ngram": "n-gram", "draft_model": "draft-model", "eagle3": "EAGLE-3"}
 
@@ -50,7 +51,7 @@ def summary_of(question: Question, found: Found) -> str:
     if option.outcome is not None:
         rate = question.whole.rate_rps
         parts.append(f"At the asked load of {rate:.3g} requests/s: {_limits(option.checks)}.")
-    if option.way == "multi-lora" and option.limits is not None and option.memory is not None:
+    if option.way in ("multi-lora", "hybrid") and option.limits is not None and option.memory is not None:
         parts.append(
             f"Keep max_loras at {option.limits.max_loras}: fewer slots make requests wait for their adapter, "
             f"more take KV memory ({option.memory.slots_bytes / 2**30:.1f} GiB are slots now)."
@@ -86,12 +87,22 @@ def _extra(usd_per_hour: float) -> str:
 
 def _described(option: Option) -> str:
     text = _WAY[option.way]
+    if option.way == "hybrid":
+        hot = [pool.adapters[0] for pool in option.pools if pool.merged]
+        text = (
+            f"the hottest {'adapter' if len(hot) == 1 else f'{len(hot)} adapters'} ({_listed(hot)}) merged, "
+            "the rest unmerged on one multi-LoRA pool"
+        )
     if option.speculation is not None:
         spec = option.speculation
         kind = f"{'custom ' * spec.name.startswith(f'{spec.method}-custom')}{_DRAFT[spec.method]}"
         tokens = "1 draft token" if spec.draft_length == 1 else f"{spec.draft_length} draft tokens"
         text += f", with {kind} speculative decoding ({tokens})"
     return text
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _machines(option: Option) -> str:
@@ -141,7 +152,7 @@ def _margin(found: Found, option: Option) -> list[str]:
 def _rival(found: Found, option: Option) -> list[str]:
     """The best of each other way, and the best other device, in a sentence each."""
     said = []
-    for way in ("multi-lora", "merged"):
+    for way in ("multi-lora", "merged", "hybrid"):
         if way == option.way:
             continue
         other = next((e.option for e in found.entries if e.option.way == way), None)

@@ -36,7 +36,7 @@ def found(asked: Question) -> Found:
 def test_every_way_is_ranked_feasible_first_by_price(found: Found) -> None:
     options = [entry.option for entry in found.entries]
     assert {(o.way, o.speculation is not None) for o in options} == {
-        (way, drafts) for way in ("base", "multi-lora", "merged") for drafts in (False, True)
+        (way, drafts) for way in ("base", "multi-lora", "merged", "hybrid") for drafts in (False, True)
     }
     feasible = [o for o in options if o.feasible]
     assert options[: len(feasible)] == feasible
