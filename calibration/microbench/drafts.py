@@ -1,0 +1,80 @@
+"""What drafting costs the live engine, and how often its drafts are accepted there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advisor.profile import DraftTerm
+from advisor.spec.engine import EngineLimits
+from advisor.spec.spec import Origin
+from advisor.spec.speculation import Acceptance
+from calibration.engine.engine import Engine
+from calibration.engine.options import EngineOptions
+from calibration.engine.speculate import ModelDraft, NgramDraft
+from calibration.fit import fit_non_negative
+from calibration.microbench.operations import ladder
+from calibration.microbench.samples import Samples
+from calibration.microbench.steps import Design, run_design
+from calibration.microbench.terms import Mark
+
+_RUN = "drafts"
+
+
+def measure_drafts(
+    model_dir: Path, limits: EngineLimits, options: EngineOptions, samples: Samples, seed: int
+) -> None:
+    """Decode with drafts over sequences and contexts."""
+    plain = limits.model_copy(
+        update={"max_loras": 0, "max_cpu_loras": 0, "max_lora_rank": 0, "prefix_caching": False}
+    )
+    engine = Engine(model_dir, plain, {}, options)
+    longest = max(16, min(engine.architecture.max_positions // 2, 512))
+    held = options.kv_blocks * limits.kv_block_tokens
+    for sequences in ladder(limits.max_num_seqs)[::2]:
+        for length in (16, longest):
+            design = Design(sequences, length, 0, 24)
+            name = f"{_RUN}/{design.name}"
+            if sequences * (length + 64) <= held and not samples.has_run(name):
+                samples.add_steps(name, run_design(engine, design, (), seed))
+    counters = engine.books.counters
+    for place, (drafted, accepted) in enumerate(zip(counters.drafted, counters.accepted, strict=True)):
+        if drafted:
+            samples.add("accepted", {"position": place + 1.0}, accepted / drafted)
+    engine.close()
+
+
+def draft_term(draft: NgramDraft | ModelDraft, samples: Samples, mark: Mark) -> DraftTerm:
+    """γ·(fixed + per_sequence·S + per_context_token·C), fitted to what drafting took in each step."""
+    steps = [s for s in samples.steps if s["run"].startswith(_RUN) and s["decodes"] and not s["chunks"]]
+    gamma = draft.length
+    fit = fit_non_negative(
+        {
+            "fixed_s": np.full(len(steps), float(gamma)),
+            "per_sequence_s": np.array([gamma * float(s["decodes"]) for s in steps]),
+            "per_context_token_s": np.array([gamma * float(s["context"]) for s in steps]),
+        },
+        np.array([max(s["draft_s"], 1e-7) for s in steps]),
+    )
+    off = float(np.clip(fit.median_absolute, 0.01, 0.9))
+    around = (1 - off, 1 + off)
+    common: dict[str, Any] = {"origin": Origin.FITTED, "source": mark.source, "interval": around}
+    common |= {"method": "ngram", "model": None, **fit.values}
+    if isinstance(draft, ModelDraft):
+        common |= {"method": "draft_model", "model": Path(draft.model_dir).name}
+    accepted = _acceptance(samples, gamma)
+    return DraftTerm(acceptance=accepted, **common)
+
+
+def _acceptance(samples: Samples, gamma: int) -> Acceptance:
+    """Of random prompts: real ones are for `calibrate acceptance`."""
+    found = {int(p["position"]): values[-1] for p, values in samples.of("accepted")}
+    marginals = [found.get(place, 0.0) for place in range(1, gamma + 1)]
+    falling = np.minimum.accumulate(marginals).tolist()
+    return Acceptance(
+        marginals=tuple(falling),
+        origin=Origin.ESTIMATED,
+        source="random prompts of the calibration; measure yours with calibrate acceptance",
+    )

@@ -1,0 +1,77 @@
+"""Adapters from disk to host memory to a slot, and into the weights: the engine's own ways, real files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from advisor.spec.engine import EngineLimits
+from calibration.engine.engine import Engine
+from calibration.engine.options import EngineOptions
+from calibration.microbench.samples import Samples
+
+
+def measure_loads(
+    model_dir: Path,
+    folders: Sequence[tuple[Path, int]],
+    options: EngineOptions,
+    samples: Samples,
+    rounds: int,
+) -> None:
+    """Load each adapter as a cold request does, with one slot and room for one in host memory.
+
+    Args:
+        model_dir: the base.
+        folders: (PEFT folder, rank) of at least two adapters.
+        options: device and dtype.
+        samples: gets `disk_warm`, `disk_cold` (file dropped from the page cache first, where the system
+            allows) and `slot`, each with the rank that was read and the rank that slots are padded to.
+        rounds: loads of each kind.
+    """
+    largest = max(rank for _, rank in folders)
+    for padded in sorted({largest, *(rank for _, rank in folders)}):
+        limits = EngineLimits(
+            max_num_seqs=4, max_num_batched_tokens=256, max_loras=1, max_cpu_loras=1, max_lora_rank=padded
+        )
+        fitting = [(folder, rank) for folder, rank in folders if rank <= padded]
+        names = {f"{index}": folder for index, (folder, _) in enumerate(fitting * 2)}
+        engine = Engine(model_dir, limits, names, options)
+        for turn in range(rounds + 1):
+            cold = turn % 4 == 3
+            for index, (folder, rank) in enumerate(fitting * 2):
+                if cold:
+                    drop_from_page_cache(folder / "adapter_model.safetensors")
+                engine.add_request([1, 2, 3], adapter=str(index), max_tokens=1, ignore_eos=True)
+                while engine.busy:
+                    engine.step()
+                record = engine.books.loads[-1]
+                if turn and record.name == str(index):
+                    parameters = {"rank": float(rank), "padded_rank": float(padded)}
+                    kind = "disk_cold" if cold else "disk_warm"
+                    samples.add(kind, parameters, record.disk_s)
+                    samples.add("slot", {"padded_rank": float(padded)}, record.slot_s)
+        engine.close()
+
+
+def measure_merges(engine: Engine, folder: Path, rank: int, samples: Samples, rounds: int) -> None:
+    """Merge an adapter into the weights and take it out again."""
+    for _ in range(rounds):
+        samples.add("merge", {"rank": float(rank)}, engine.merge_adapter(folder))
+        samples.add("unmerge", {"rank": float(rank)}, engine.unmerge_adapter())
+
+
+def drop_from_page_cache(file: Path) -> bool:
+    """Make the next read come from the disk; False where the system cannot do that."""
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is None:
+        return False
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        advise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

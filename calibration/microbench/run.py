@@ -1,0 +1,239 @@
+"""The whole calibration of the live engine on this device. Read `calibrate_engine` first."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from advisor import __version__
+from advisor.profile import FrontendTerm, HostTerm, LoadTerm, MemoryTerm, Profile, StartupTerm
+from advisor.spec.engine import EngineLimits
+from advisor.spec.spec import Origin
+from calibration.engine.engine import Engine
+from calibration.engine.options import EngineOptions
+from calibration.microbench.bench import Bench
+from calibration.microbench.device import device_row
+from calibration.microbench.drafts import draft_term, measure_drafts
+from calibration.microbench.loads import measure_loads, measure_merges
+from calibration.microbench.operations import points
+from calibration.microbench.samples import Samples
+from calibration.microbench.steps import HELD_OUT, designs, run_design, run_mixture
+from calibration.microbench.terms import Mark, balance, load_terms, micro_terms, residual
+from calibration.randomweights import write_adapter
+
+Progress = Callable[[float, str], None]
+_MICRO, _STEPS = 0.45, 0.40
+"""Shares of the budget: microbenchmarks, engine steps; the rest is loads, merges, drafts and the mixture."""
+_LEAST_ROUNDS = 3
+_LEAST_DESIGNS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be calibrated."""
+
+    model_dir: Path
+    limits: EngineLimits
+    options: EngineOptions
+    budget_s: float = 60.0
+    ranks: tuple[int, ...] = (8, 16, 64)
+    seed: int = 0
+    command: str = ""
+
+
+def calibrate_engine(
+    wish: Wish, samples_path: Path | None = None, *, resume: bool = False, progress: Progress | None = None
+) -> Profile:
+    """Measure everything that predicts the live engine's steps, and put it into a profile.
+
+    Args:
+        wish: the engine as it will serve, and how long to measure.
+        samples_path: where raw samples go, line by line; None: nowhere.
+        resume: go on with the samples that are there.
+        progress: told the share done and what is being done.
+
+    Raises:
+        InputError: the engine cannot be what the wish says; samples of something else.
+    """
+    tell = progress or (lambda _share, _what: None)
+    samples = Samples(samples_path, fingerprint(wish), resume=resume)
+    began = perf_counter()
+    with TemporaryDirectory(prefix="calibrate-") as scratch:
+        bench = Bench.of(
+            wish.model_dir, wish.options.device, wish.options.dtype, wish.limits, wish.options.kv_blocks
+        )
+        shape = bench.shape
+        dtype = str(bench.model.weights.embedding.dtype).removeprefix("torch.")
+        _micro(bench, wish, samples, tell)
+        del bench
+        ranks = [rank for rank in (8, 16, 64) if rank <= max(wish.limits.max_lora_rank, 8)] or [8]
+        folders = [
+            (write_adapter(shape, Path(scratch) / f"r{rank}-{i}", rank, dtype=dtype, seed=i), rank)
+            for rank in ranks
+            for i in range(2)
+        ]
+        own = max((rank for rank in ranks if rank <= wish.limits.max_lora_rank), default=0)
+        names = {
+            f"a{i}": write_adapter(shape, Path(scratch) / f"own-{i}", own, dtype=dtype, seed=100 + i)
+            for i in range(wish.limits.max_loras if own else 0)
+        }
+        startup_s = _steps(wish, names, samples, tell)
+        tell(0.88, "adapter loads and merges")
+        if wish.limits.max_loras:
+            measure_loads(wish.model_dir, folders, wish.options, samples, rounds=8)
+            engine = Engine(wish.model_dir, wish.limits, {}, wish.options)
+            measure_merges(engine, folders[0][0], folders[0][1], samples, rounds=3)
+            engine.close()
+        if wish.options.draft is not None:
+            tell(0.94, "drafts")
+            measure_drafts(wish.model_dir, wish.limits, wish.options, samples, wish.seed)
+    tell(0.97, "fitting")
+    spent_s = perf_counter() - began
+    return _profile(wish, samples, Mark(_source(wish), shape), startup_s, spent_s)
+
+
+def fingerprint(wish: Wish) -> dict[str, object]:
+    """What samples must have in common to be of one calibration."""
+    return {
+        "model": wish.model_dir.name, "device": wish.options.device, "dtype": wish.options.dtype,
+        "limits": wish.limits.model_dump(mode="json"), "kv_blocks": wish.options.kv_blocks,
+        "draft": repr(wish.options.draft), "machine": device_row(wish.options.device, None).name,
+        "torch": torch.__version__, "threads": torch.get_num_threads(), "seed": wish.seed,
+    }  # fmt: skip
+
+
+def _micro(bench: Bench, wish: Wish, samples: Samples, tell: Progress) -> None:
+    """Rounds over all points in random order until the budget is spent: a noisy minute hits all alike."""
+    todo = points(bench, tuple(r for r in wish.ranks if r <= max(wish.limits.max_lora_rank, 1)))
+    end = perf_counter() + _MICRO * wish.budget_s
+    began, rounds = perf_counter(), 0
+    least_s = 0.002 if bench.runner.device.type == "cuda" else 0.0005
+    order = np.random.default_rng(wish.seed)
+    while rounds < _LEAST_ROUNDS or perf_counter() < end:
+        for index in order.permutation(len(todo)):
+            point = todo[index]
+            if samples.count(point.operation, point.parameters) > rounds:
+                continue
+            work = point.prepare()
+            inner = bench.timer.inner(work, least_s)
+            samples.add(point.operation, point.parameters, bench.timer.seconds(work, inner))
+            share = (perf_counter() - began) / max(_MICRO * wish.budget_s, 1e-9)
+            tell(0.02 + _MICRO * min(share, 1.0), f"microbenchmarks: {point.operation}, round {rounds + 1}")
+            if rounds >= _LEAST_ROUNDS and perf_counter() > end:
+                return
+        rounds += 1
+
+
+def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress) -> float:
+    """Designed steps of a real engine, then the mixture; returns the seconds of the engine's start."""
+    began = perf_counter()
+    options = EngineOptions(wish.options.kv_blocks, wish.options.dtype, wish.options.device)
+    limits = wish.limits.model_copy(update={"prefix_caching": False, "max_cpu_loras": wish.limits.max_loras})
+    engine = Engine(wish.model_dir, limits, names, options)
+    startup_s = perf_counter() - began
+    adapters = tuple(names)
+    longest = max(16, min(engine.architecture.max_positions // 2, 1024))
+    todo = designs(engine, adapters, longest, wish.seed)
+    if todo:
+        run_design(engine, todo[0], adapters, wish.seed)  # warm up, adapters too
+    for index in range(len(adapters)):
+        engine.add_request([1, 2, 3], adapter=adapters[index], max_tokens=1, ignore_eos=True)
+    while engine.busy:
+        engine.step()
+    end = perf_counter() + _STEPS * wish.budget_s
+    for number, design in enumerate(todo):
+        if number >= _LEAST_DESIGNS and perf_counter() > end:
+            break
+        if not samples.has_run(design.name):
+            samples.add_steps(design.name, run_design(engine, design, adapters, wish.seed))
+        tell(0.02 + _MICRO + _STEPS * number / len(todo), f"engine steps: {design.name}")
+    if not samples.has_run(HELD_OUT):
+        requests = int(np.clip(wish.budget_s, 8, 60))
+        samples.add_steps(HELD_OUT, run_mixture(engine, adapters, longest, requests, wish.seed))
+    engine.close()
+    return startup_s
+
+
+def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s: float) -> Profile:
+    micro = micro_terms(samples, mark)
+    own: dict[str, Any] = {"origin": Origin.MEASURED, "source": mark.source}
+    loads = load_terms(samples, mark) if samples.of("slot") else no_loads(mark)
+    bandwidth, rate = ceiling(samples, "copy", "bytes"), ceiling(samples, "gemm", "flops")
+    rough = Profile(
+        schema_version=1,
+        name=f"{wish.model_dir.name}-builtin",
+        method="microbench",
+        created=datetime.now(UTC).replace(microsecond=0),
+        producer=f"lora-advisor {__version__}",
+        command=wish.command,
+        device=device_row(wish.options.device, (bandwidth, rate)),
+        engine="builtin",
+        engine_version=__version__,
+        models=(micro,),
+        host=HostTerm(**own, fixed_s=0.0),
+        frontend=FrontendTerm(**own),
+        loads=loads,
+        memory=MemoryTerm(**own, overhead_bytes=0.0),
+        startup=StartupTerm(**own, base_s=startup_s),
+        software=software(),
+    )
+    limits = wish.limits
+    balanced = balance(rough, limits, samples, mark.source)
+    drafts = () if wish.options.draft is None else (draft_term(wish.options.draft, samples, mark),)
+    terms = balanced.terms.model_copy(update={"drafts": drafts})
+    done = rough.model_copy(update={"models": (terms,), "host": balanced.host})
+    left = residual(done, limits, samples, "a mixture of requests on the live engine, in no fit")
+    said = ", ".join(f"{name} {scale:.3g}" for name, scale in balanced.scales.items())
+    notes = (
+        f"Microbenchmark times multiplied to match engine steps: {said}.",
+        f"Measured ceilings: copies {bandwidth / 1e9:.3g} GB/s, matrix products {rate / 1e9:.4g} GFLOP/s.",
+        f"{torch.get_num_threads()} threads; the measurement took {spent_s:.0f} s.",
+        *_merge_note(samples),
+    )
+    return done.model_copy(update={"residual": left, "notes": notes})
+
+
+def no_loads(mark: Mark) -> tuple[LoadTerm, ...]:
+    """Loads of an engine without adapters: nothing to load."""
+    source = f"{mark.source}; no adapters, nothing loaded"
+    hops: tuple[Literal["disk_to_cpu", "cpu_to_slot"], ...] = ("disk_to_cpu", "cpu_to_slot")
+    return tuple(
+        LoadTerm(hop=hop, origin=Origin.ESTIMATED, source=source, fixed_s=0.0, bandwidth_bytes_per_s=1e12)
+        for hop in hops
+    )
+
+
+def ceiling(samples: Samples, operation: str, amount: str) -> float:
+    """Largest rate seen: (bytes or flops) a second."""
+    return max(parameters[amount] / min(values) for parameters, values in samples.of(operation))
+
+
+def _merge_note(samples: Samples) -> Sequence[str]:
+    found = [(kind, samples.of(kind)) for kind in ("merge", "unmerge")]
+    said = [f"{kind} {np.median(points[0][1]):.3g} s" for kind, points in found if points]
+    return (f"Rank {found[0][1][0][0]['rank']:.0f} adapter: {', '.join(said)}.",) if said else ()
+
+
+def software() -> dict[str, str]:
+    """Versions that bear on time."""
+    found = {"python": platform.python_version(), "lora-advisor": __version__}
+    for package in ("torch", "triton", "numpy", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _source(wish: Wish) -> str:
+    return f"calibrate run on {device_row(wish.options.device, None).name}, builtin engine {__version__}"
