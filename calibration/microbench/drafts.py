@@ -20,13 +20,19 @@ from calibration.microbench.samples import Samples
 from calibration.microbench.steps import Design, run_design
 from calibration.microbench.terms import Mark
 
-_RUN = "drafts"
+
+def label(draft: NgramDraft | ModelDraft) -> str:
+    """Tells drafts apart."""
+    name = Path(draft.model_dir).name if isinstance(draft, ModelDraft) else "ngram"
+    return f"{name}x{draft.length}"
 
 
 def measure_drafts(
     model_dir: Path, limits: EngineLimits, options: EngineOptions, samples: Samples, seed: int
 ) -> None:
-    """Decode with drafts over sequences and contexts."""
+    """Decode with the options' draft over sequences and contexts."""
+    assert options.draft is not None
+    kind = label(options.draft)
     plain = limits.model_copy(
         update={"max_loras": 0, "max_cpu_loras": 0, "max_lora_rank": 0, "prefix_caching": False}
     )
@@ -36,19 +42,20 @@ def measure_drafts(
     for sequences in ladder(limits.max_num_seqs)[::2]:
         for length in (16, longest):
             design = Design(sequences, length, 0, 24)
-            name = f"{_RUN}/{design.name}"
+            name = f"drafts/{kind}/{design.name}"
             if sequences * (length + 64) <= held and not samples.has_run(name):
                 samples.add_steps(name, run_design(engine, design, (), seed))
     counters = engine.books.counters
     for place, (drafted, accepted) in enumerate(zip(counters.drafted, counters.accepted, strict=True)):
         if drafted:
-            samples.add("accepted", {"position": place + 1.0}, accepted / drafted)
+            samples.add(f"accepted {kind}", {"position": place + 1.0}, accepted / drafted)
     engine.close()
 
 
 def draft_term(draft: NgramDraft | ModelDraft, samples: Samples, mark: Mark) -> DraftTerm:
     """γ·(fixed + per_sequence·S + per_context_token·C), fitted to what drafting took in each step."""
-    steps = [s for s in samples.steps if s["run"].startswith(_RUN) and s["decodes"] and not s["chunks"]]
+    run = f"drafts/{label(draft)}/"
+    steps = [s for s in samples.steps if s["run"].startswith(run) and s["decodes"] and not s["chunks"]]
     gamma = draft.length
     fit = fit_non_negative(
         {
@@ -64,13 +71,13 @@ def draft_term(draft: NgramDraft | ModelDraft, samples: Samples, mark: Mark) -> 
     common |= {"method": "ngram", "model": None, **fit.values}
     if isinstance(draft, ModelDraft):
         common |= {"method": "draft_model", "model": Path(draft.model_dir).name}
-    accepted = _acceptance(samples, gamma)
+    accepted = _acceptance(samples, label(draft), gamma)
     return DraftTerm(acceptance=accepted, **common)
 
 
-def _acceptance(samples: Samples, gamma: int) -> Acceptance:
+def _acceptance(samples: Samples, kind: str, gamma: int) -> Acceptance:
     """Of random prompts: real ones are for `calibrate acceptance`."""
-    found = {int(p["position"]): values[-1] for p, values in samples.of("accepted")}
+    found = {int(p["position"]): values[-1] for p, values in samples.of(f"accepted {kind}")}
     marginals = [found.get(place, 0.0) for place in range(1, gamma + 1)]
     falling = np.minimum.accumulate(marginals).tolist()
     return Acceptance(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,9 +21,10 @@ from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin
 from calibration.engine.engine import Engine
 from calibration.engine.options import EngineOptions
+from calibration.engine.speculate import ModelDraft, NgramDraft
 from calibration.microbench.bench import Bench
 from calibration.microbench.device import device_row
-from calibration.microbench.drafts import draft_term, measure_drafts
+from calibration.microbench.drafts import draft_term, label, measure_drafts
 from calibration.microbench.loads import measure_loads, measure_merges
 from calibration.microbench.operations import points
 from calibration.microbench.samples import Samples
@@ -47,6 +48,7 @@ class Wish:
     options: EngineOptions
     budget_s: float = 60.0
     ranks: tuple[int, ...] = (8, 16, 64)
+    drafts: tuple[NgramDraft | ModelDraft, ...] = ()
     seed: int = 0
     command: str = ""
 
@@ -94,9 +96,11 @@ def calibrate_engine(
             engine = Engine(wish.model_dir, wish.limits, {}, wish.options)
             measure_merges(engine, folders[0][0], folders[0][1], samples, rounds=3)
             engine.close()
-        if wish.options.draft is not None:
-            tell(0.94, "drafts")
-            measure_drafts(wish.model_dir, wish.limits, wish.options, samples, wish.seed)
+        for draft in wish.drafts:
+            tell(0.94, f"drafts: {label(draft)}")
+            measure_drafts(
+                wish.model_dir, wish.limits, replace(wish.options, draft=draft), samples, wish.seed
+            )
     tell(0.97, "fitting")
     spent_s = perf_counter() - began
     return _profile(wish, samples, Mark(_source(wish), shape), startup_s, spent_s)
@@ -107,7 +111,7 @@ def fingerprint(wish: Wish) -> dict[str, object]:
     return {
         "model": wish.model_dir.name, "device": wish.options.device, "dtype": wish.options.dtype,
         "limits": wish.limits.model_dump(mode="json"), "kv_blocks": wish.options.kv_blocks,
-        "draft": repr(wish.options.draft), "machine": device_row(wish.options.device, None).name,
+        "drafts": [label(draft) for draft in wish.drafts], "machine": device_row(wish.options.device, None).name,
         "torch": torch.__version__, "threads": torch.get_num_threads(), "seed": wish.seed,
     }  # fmt: skip
 
@@ -189,7 +193,7 @@ def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s
     )
     limits = wish.limits
     balanced = balance(rough, limits, samples, mark.source)
-    drafts = () if wish.options.draft is None else (draft_term(wish.options.draft, samples, mark),)
+    drafts = tuple(draft_term(draft, samples, mark) for draft in wish.drafts)
     terms = balanced.terms.model_copy(update={"drafts": drafts})
     done = rough.model_copy(update={"models": (terms,), "host": balanced.host})
     left = residual(done, limits, samples, "a mixture of requests on the live engine, in no fit")

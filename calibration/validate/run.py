@@ -1,0 +1,204 @@
+"""One scenario: predict, replay several times, compare. Read `run_case` first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from advisor.profile import Profile
+from advisor.replayed import ReplayResult
+from advisor.sim.result import SimResult
+from advisor.spec.spec import Spec
+from advisor.spec.speculation import Acceptance
+from advisor.trace.trace import Trace
+from calibration.engine.speculate import ModelDraft, NgramDraft
+from calibration.livesetup import LiveSetup
+from calibration.predict import predict
+from calibration.replay.inprocess import replay_engine
+from calibration.replay.prompts import prompts_for
+from calibration.validate.compare import Distance, Figures, distances, figures_of, mean_figures
+from calibration.validate.matrix import Case, Variation, trace_of
+from calibration.validate.verdict import Cell, Decision, cells_of, decide
+
+Tell = Callable[[str], None]
+
+
+class OptionResult(Spec):
+    """One option, predicted and measured."""
+
+    name: str
+    utilisation: float = Field(description="Offered load over this option's predicted capacity.")
+    predicted: Figures
+    measured: Figures = Field(description="Mean of the replays.")
+    replays: tuple[Figures, ...]
+    cells: tuple[Cell, ...]
+    distances: dict[str, Distance] = Field(description="Prediction to first replay.")
+    noise: dict[str, Distance] = Field(description="First replay to second.")
+    client_late: bool
+
+
+class CaseResult(Spec):
+    """One scenario."""
+
+    name: str
+    model: str
+    rate_rps: float
+    requests: int
+    duration_s: float
+    options: tuple[OptionResult, ...]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all scenarios of a validation share."""
+
+    setup: LiveSetup  # the usual engine, with all adapters there are
+    profile: Profile
+    drafts: Mapping[str, Path] = field(default_factory=dict)  # "stock" -> model folder
+    acceptance: Mapping[str, Acceptance] = field(default_factory=dict)  # draft name -> measured elsewhere
+    texts: Callable[[int, int, int], Sequence[Sequence[int]]] | None = None  # (count, tokens, seed)
+    replays: int = 2
+    duration_s: float = 10.0
+    seed: int = 0
+
+
+def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseResult:
+    """Predict and replay every option of a scenario on one trace."""
+    setups = {option.name: variant(ground, case, option) for option in case.options}
+    usable = {option.name: option for option in case.options if _usable(ground, option)}
+    first = setups[next(iter(usable))]
+    rate = case.load * capacity_rps(ground, case, first)
+    trace = trace_of(case, rate, ground.duration_s, _longest(ground), ground.seed)
+    prompts = _prompts(ground, case, trace)
+    results = []
+    for name, option in usable.items():
+        tell(f"{case.name}: {name}")
+        results.append(_option(ground, case, option, setups[name], trace, prompts, rate))
+    decision = decide(
+        {result.name: figure(result.predicted, case.objective) for result in results},
+        {result.name: figure(result.measured, case.objective) for result in results},
+        case.objective,
+    )
+    return CaseResult(
+        name=case.name,
+        model=ground.setup.model_dir.name,
+        rate_rps=rate,
+        requests=len(trace),
+        duration_s=ground.duration_s,
+        options=tuple(results),
+        decision=decision,
+    )
+
+
+def _option(
+    ground: Ground,
+    case: Case,
+    option: Variation,
+    setup: LiveSetup,
+    trace: Trace,
+    prompts: Sequence[Sequence[int]],
+    rate: float,
+) -> OptionResult:
+    asked = _as_asked(trace, setup)
+    predicted = predicted_of(ground, option, setup, asked)
+    runs = [_replay(setup, asked, prompts, ground.seed + number) for number in range(ground.replays)]
+    figures = [figures_of(run) for run in runs]
+    measured = mean_figures(figures)
+    foreseen = figures_of(predicted)
+    return OptionResult(
+        name=option.name,
+        utilisation=rate / capacity_rps(ground, case, setup, option),
+        predicted=foreseen,
+        measured=measured,
+        replays=tuple(figures),
+        cells=cells_of(foreseen, measured, figures),
+        distances=distances(predicted, runs[0]),
+        noise=distances(runs[0], runs[1]) if len(runs) > 1 else {},
+        client_late=any(run.header.client_late for run in runs),
+    )
+
+
+def _replay(setup: LiveSetup, trace: Trace, prompts: Sequence[Sequence[int]], seed: int) -> ReplayResult:
+    engine = setup.engine()
+    try:
+        return replay_engine(engine, trace, prompts, seed=seed)
+    finally:
+        engine.close()
+
+
+def variant(ground: Ground, case: Case, option: Variation) -> LiveSetup:
+    """The engine of an option."""
+    setup = ground.setup
+    slots = option.max_loras or (min(8, case.adapters) if case.adapters and not option.merged else 0)
+    names = tuple(setup.adapters)[: case.adapters] if slots else ()
+    limits = setup.limits.model_copy(
+        update={
+            "max_loras": slots,
+            "max_cpu_loras": max(option.max_cpu_loras or len(names), slots),
+            "max_lora_rank": setup.limits.max_lora_rank if slots else 0,
+            "max_num_batched_tokens": option.max_num_batched_tokens or setup.limits.max_num_batched_tokens,
+        }
+    )
+    draft: NgramDraft | ModelDraft | None = None
+    if option.draft == "ngram":
+        draft = NgramDraft(3)
+    elif option.draft and option.draft in ground.drafts:
+        draft = ModelDraft(3, ground.drafts[option.draft])
+    return LiveSetup(
+        setup.model_dir,
+        limits,
+        replace(setup.options, draft=draft),
+        {name: setup.adapters[name] for name in names},
+        merged=next(iter(setup.adapters.values())) if option.merged else None,
+        preload=tuple(reversed(names)) if case.warm else (),
+    )
+
+
+def _usable(ground: Ground, option: Variation) -> bool:
+    return option.draft in ("", "ngram") or option.draft in ground.drafts
+
+
+def predicted_of(ground: Ground, option: Variation, setup: LiveSetup, trace: Trace) -> SimResult:
+    """The prediction of an option, with acceptance that was measured on other prompts."""
+    return predict(ground.profile, setup, trace, base=ground.acceptance.get(option.draft), seed=ground.seed)
+
+
+def capacity_rps(ground: Ground, case: Case, setup: LiveSetup, option: Variation | None = None) -> float:
+    """Requests a second that an option finishes when all are there at once, by prediction."""
+    trace = trace_of(case, 300.0, 1.0, _longest(ground), ground.seed + 1)
+    burst = replace(trace, arrival_s=np.zeros(len(trace)))
+    done = predicted_of(ground, option or case.options[0], setup, _as_asked(burst, setup))
+    return len(trace) / float(np.nanmax(done.last_token_s))
+
+
+def _as_asked(trace: Trace, setup: LiveSetup) -> Trace:
+    """Merged weights are asked for as the base."""
+    if setup.adapters or not trace.adapters:
+        return trace
+    return replace(trace, adapter=np.full(len(trace), -1, dtype=np.int64), adapters=())
+
+
+def _longest(ground: Ground) -> int:
+    held = ground.setup.options.kv_blocks * ground.setup.limits.kv_block_tokens
+    return min(512, held // 2)
+
+
+def _prompts(ground: Ground, case: Case, trace: Trace) -> Sequence[Sequence[int]]:
+    if case.text and ground.texts is not None:
+        found = ground.texts(len(trace), int(trace.prompt_tokens.max()), ground.seed)
+        lengths = trace.prompt_tokens.tolist()
+        return [list(text[:length]) for text, length in zip(found, lengths, strict=True)]
+    vocab = ground.profile.models[0].model.vocab_size
+    return prompts_for(trace, vocab, ground.seed)
+
+
+def figure(figures: Figures, name: str) -> float:
+    """A figure by its name, such as `e2e p90`."""
+    latency, percentile = name.split()
+    value: float = getattr(figures, f"{latency}_s")[percentile]
+    return value
