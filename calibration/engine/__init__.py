@@ -9,7 +9,7 @@ Which file answers which question:
     model.py         the decoder: tensors in, tensors out; rope.py, attention.py, batch.py, kv.py belong to it
     config.py        what of a config.json the engine computes; weights.py reads safetensors; merge.py
     sampler.py       tokens from logits, by counter-based luck; speculate.py drafts, decide.py verifies
-    runner.py        the only file that knows devices
+    runner.py        the file that knows devices; graphs.py pads decode steps to shapes that can be captured
 
 docs/explanation/engine.md says how it is checked and what it does not do.
 """

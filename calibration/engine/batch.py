@@ -80,6 +80,27 @@ class StepBatch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DecodeBatch:
+    """A step of decodes alone in buffers of fixed shape (graphs.py), padded to S sequences of `width` tokens.
+
+    A padded token is token 0 at position 0 without company: it writes to the scratch block, and no
+    sequence reads that.
+    """
+
+    tokens: Tensor  # (S · width,) int64
+    positions: Tensor  # (S · width,) int64; a token sees its sequence's KV up to its own position
+    kv_places: Tensor  # (S · width,) int64
+    tables: Tensor  # (blocks, S) int32; block-major, so that what is in use is one range of memory
+    lora_tiles: Tensor  # (most tiles, 3) int32 slot, first token, behind the last; unused ones are empty
+    width: int
+
+    @property
+    def lora(self) -> tuple[tuple[int, int, int], ...]:
+        """The tiles as ranges on the host; waits for the device."""
+        return tuple((slot, start, end) for slot, start, end in self.lora_tiles.tolist() if start < end)
+
+
 def step_batch(rows: Sequence[Row], block_tokens: int) -> StepBatch:
     """Join the rows of a step. Logits come back in the order of `rows`, whatever the order inside."""
     order = sorted(range(len(rows)), key=lambda index: rows[index].slot)

@@ -43,7 +43,13 @@ class Books:
         self.counters.count_drafts(len(one.drafts), len(found) - 1)
 
     def stepped(
-        self, plan: StepPlan, scheduler: Scheduler, marks: Sequence[float], drafted: int, emitted: int
+        self,
+        plan: StepPlan,
+        scheduler: Scheduler,
+        marks: Sequence[float],
+        drafted: int,
+        emitted: int,
+        graph_tokens: int,
     ) -> None:
         """A step has ended. `marks`: its start, and the ends of schedule, load, draft, model, sample, all."""
         schedule_s, load_s, draft_s, model_s, sample_s, _ = (b - a for a, b in itertools.pairwise(marks))
@@ -66,6 +72,7 @@ class Books:
                 running=len(scheduler.running),
                 waiting=len(scheduler.waiting),
                 kv_free_blocks=scheduler.kv.free,
+                graph_tokens=graph_tokens,
             )
         )
 

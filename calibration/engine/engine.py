@@ -54,11 +54,12 @@ class Engine:
         options.check(limits)
         gamma = options.draft_length
         self._model_dir = model_dir
-        self._runner = runner = Runner(options.device, limits.kv_block_tokens)
+        self._runner = runner = Runner(options.device, limits.kv_block_tokens, options.graphs)
         self._model = model = runner.load_model(model_dir, options.dtype, options.kv_blocks, gamma)
         self.architecture = model.architecture
         self._cache = runner.kv_cache(model, options.kv_blocks)
         self._slots = runner.lora_slots(model, limits.max_loras, limits.max_lora_rank)
+        runner.pad_decodes(model, self._cache, self._slots, sorted({1, gamma + 1}), limits.max_num_seqs)
         self._store = AdapterStore(runner, model, self._slots)
         pool = BlockPool(options.kv_blocks, limits.kv_block_tokens, prefix_caching=limits.prefix_caching)
         self._scheduler = LiveScheduler(limits, pool, gamma)
@@ -146,7 +147,7 @@ class Engine:
         new = self._book(plan, asked, tokens, marks[-1])
         marks.append(self.now_s())
         drafted, emitted = sum(len(one.drafts) for one in asked), sum(len(output.tokens) for output in new)
-        self.books.stepped(plan, self._scheduler, marks, drafted, emitted)
+        self.books.stepped(plan, self._scheduler, marks, drafted, emitted, self._runner.graph_tokens)
         return outputs + new
 
     def wait(self, wait_s: float) -> None:
@@ -297,6 +298,7 @@ class Engine:
             self.limits, min(self.architecture.max_positions, model.architecture.max_positions)
         )
         cache = self._runner.kv_cache(model, blocks)
+        self._runner.pad_decodes(model, cache, None, (1, 2), self.limits.max_num_seqs)
         return ModelDrafter(how, self._runner, model, cache, self._scheduler.pool)
 
     def _check_idle(self, what: str) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor
 
-from calibration.engine.batch import AttentionGroup, StepBatch
+from calibration.engine.batch import AttentionGroup, DecodeBatch, StepBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,57 @@ class KvCache:
         self.values[layer].flatten(0, 1).index_copy_(0, places, values)
 
 
-def paged_attention(query: Tensor, cache: KvCache, layer: int, batch: StepBatch) -> Tensor:
+def paged_attention(query: Tensor, cache: KvCache, layer: int, batch: StepBatch | DecodeBatch) -> Tensor:
     """Attention of each new token over its sequence.
 
     query: (tokens, heads, head_dim) -> (tokens, heads · head_dim).
 
     The blocks of a group are gathered into one padded tensor, at most a quarter of it padding, and
-    torch's scaled_dot_product_attention does the rest. A kernel that reads the blocks where they are
-    would take this function's place.
+    torch's scaled_dot_product_attention does the rest. Decodes of fixed shape on a GPU have a kernel
+    that reads the blocks where they are (attention_triton.py).
     """
+    if isinstance(batch, DecodeBatch):
+        return _paged_decode(query, cache, layer, batch)
     if len(batch.attention) == 1 and batch.attention[0].in_order:
         return _attend(query, cache, layer, batch.attention[0])
     out = query.new_empty(query.shape[0], query.shape[1] * query.shape[2])
     for group in batch.attention:
         out[group.rows] = _attend(query[group.rows], cache, layer, group)
     return out
+
+
+def _paged_decode(query: Tensor, cache: KvCache, layer: int, batch: DecodeBatch) -> Tensor:
+    keys, values = cache.keys[layer], cache.values[layer]
+    if query.is_cuda:
+        from calibration.engine.attention_triton import paged_decode  # triton comes with CUDA builds of torch
+
+        return paged_decode(query, keys, values, batch.tables, batch.positions)
+    return paged_decode_reference(query, keys, values, batch.tables, batch.positions)
+
+
+def paged_decode_reference(
+    query: Tensor, keys: Tensor, values: Tensor, tables: Tensor, positions: Tensor
+) -> Tensor:
+    """Each token over its sequence's blocks up to its own position, gathered.
+
+    Args:
+        query: (S · width, heads, head_dim), the tokens of a sequence one behind the other.
+        keys: (blocks, block_tokens, kv_heads, head_dim) of one layer.
+        values: The same.
+        tables: (blocks of a sequence, S) int32.
+        positions: (S · width,).
+
+    Returns:
+        (S · width, heads · head_dim)
+    """
+    sequences = tables.shape[1]
+    _, heads, dim = query.shape
+    seen = positions.view(sequences, -1) + 1
+    kv_tokens = int(seen.max())
+    used = tables[: -(-kv_tokens // keys.shape[1])].T
+    gathered = [blocks[used].flatten(1, 2)[:, :kv_tokens].transpose(1, 2) for blocks in (keys, values)]
+    mask = (torch.arange(kv_tokens, device=query.device) < seen[:, :, None])[:, None]
+    return _attend_folded(query.view(sequences, -1, heads, dim), gathered[0], gathered[1], mask)
 
 
 def paged_attention_reference(query: Tensor, cache: KvCache, layer: int, batch: StepBatch) -> Tensor:

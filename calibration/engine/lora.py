@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from calibration.engine.batch import StepBatch
+from calibration.engine.batch import DecodeBatch, StepBatch
 from calibration.engine.config import Architecture
 from calibration.engine.peft import Delta
 from calibration.engine.weights import PACKED, rows_of
@@ -106,7 +106,9 @@ class LoraSlots:
         for name, tensor in adapter.b.items():
             self.b[name][:, slot].copy_(tensor, non_blocking=True)
 
-    def add_product(self, packed: str, layer: int, x: Tensor, out: Tensor, batch: StepBatch) -> None:
+    def add_product(
+        self, packed: str, layer: int, x: Tensor, out: Tensor, batch: StepBatch | DecodeBatch
+    ) -> None:
         """Add each token's adapter: x (tokens, d_in), out (tokens, d_out) changed in place."""
         a = self.a[packed][layer]
         parts = [(self.b[module][layer], first, last) for module, first, last in self.columns[packed]]

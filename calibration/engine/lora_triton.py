@@ -1,14 +1,16 @@
 """The grouped product of lora.py as two Triton kernels. Their twin is `grouped_product_reference`.
 
 A program takes one tile of at most TILE_TOKENS tokens of one adapter and one tile of columns, so the cost
-follows tokens and distinct adapters, not reserved slots. Checked against the twin in Triton's interpreter
+follows tokens and distinct adapters, not reserved slots. In a captured graph the number of tiles is the most
+that tokens and slots allow (graphs.py), never a count of the batch; programs of empty tiles end at once.
+Checked against the twin in Triton's interpreter
 and, where there is one, on a GPU (tests/engine/test_lora_triton.py). Tile sizes are not tuned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import triton
 import triton.language as tl
@@ -21,12 +23,12 @@ _DEPTH: Final = 64  # d_in per turn of the shrink loop
 
 
 def _shrink_tile(  # noqa: PLR0913 - a kernel takes tensors and sizes one by one
-    x: Any,
-    a: Any,
-    h: Any,
-    tiles: Any,
-    depth: Any,
-    width: Any,
+    x: tl.tensor,
+    a: tl.tensor,
+    h: tl.tensor,
+    tiles: tl.tensor,
+    depth: tl.tensor,
+    width: tl.tensor,
     TOKENS: tl.constexpr,  # noqa: N803 - Triton's way to write constants
     COLUMNS: tl.constexpr,  # noqa: N803
     DEPTH: tl.constexpr,  # noqa: N803
@@ -34,6 +36,8 @@ def _shrink_tile(  # noqa: PLR0913 - a kernel takes tensors and sizes one by one
     """H = x · Aᵀ for one tile: x (tokens, depth), a (slots, width, depth), h (tokens, width), contiguous."""
     tile = tiles + 3 * tl.program_id(0)
     slot, start, end = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2)
+    if start >= end:
+        return
     rows = start + tl.arange(0, TOKENS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     total = tl.zeros((TOKENS, COLUMNS), dtype=tl.float32)
@@ -53,14 +57,14 @@ def _shrink_tile(  # noqa: PLR0913 - a kernel takes tensors and sizes one by one
 
 
 def _expand_tile(  # noqa: PLR0913 - a kernel takes tensors and sizes one by one
-    h: Any,
-    b: Any,
-    out: Any,
-    tiles: Any,
-    rank: Any,
-    d_out: Any,
-    h_stride: Any,
-    out_stride: Any,
+    h: tl.tensor,
+    b: tl.tensor,
+    out: tl.tensor,
+    tiles: tl.tensor,
+    rank: tl.tensor,
+    d_out: tl.tensor,
+    h_stride: tl.tensor,
+    out_stride: tl.tensor,
     TOKENS: tl.constexpr,  # noqa: N803
     COLUMNS: tl.constexpr,  # noqa: N803
     RANK: tl.constexpr,  # noqa: N803 - rank, rounded up to what a product needs
@@ -68,6 +72,8 @@ def _expand_tile(  # noqa: PLR0913 - a kernel takes tensors and sizes one by one
     """Out += h · Bᵀ for one tile: h (tokens, rank), b (slots, d_out, rank), out (tokens, d_out)."""
     tile = tiles + 3 * tl.program_id(0)
     slot, start, end = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2)
+    if start >= end:
+        return
     rows = start + tl.arange(0, TOKENS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inner = tl.arange(0, RANK)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor
 
-from calibration.engine.batch import StepBatch
+from calibration.engine.batch import DecodeBatch, StepBatch
 from calibration.engine.config import Architecture
 from calibration.engine.kv import KvCache, paged_attention
 from calibration.engine.lora import LoraSlots
@@ -39,8 +39,20 @@ class Model:
 
 def forward(model: Model, batch: StepBatch, cache: KvCache, slots: LoraSlots | None = None) -> Tensor:
     """Logits of the rows that ask for them, in float32; writes the new tokens' KV."""
+    hidden = decoded(model, batch, cache, slots if batch.lora else None)
+    return logits_of(model, hidden[batch.output_rows])
+
+
+def logits_of(model: Model, hidden: Tensor) -> Tensor:
+    """hidden: (outputs, d) -> logits (outputs, vocab), in float32."""
+    with torch.inference_mode():
+        hidden = _norm(hidden, model.weights.norm, model.architecture.norm_eps)
+        return F.linear(hidden, model.weights.head).float()
+
+
+def decoded(model: Model, batch: StepBatch | DecodeBatch, cache: KvCache, lora: LoraSlots | None) -> Tensor:
+    """Hidden states (T, d) behind the last layer; writes the new tokens' KV. No `lora`: the base alone."""
     weights, eps = model.weights, model.architecture.norm_eps
-    lora = slots if batch.lora else None
     with torch.inference_mode():
         cos, sin = model.cos[batch.positions, None], model.sin[batch.positions, None]
         hidden = F.embedding(batch.tokens, weights.embedding)
@@ -49,8 +61,7 @@ def forward(model: Model, batch: StepBatch, cache: KvCache, slots: LoraSlots | N
             hidden = hidden + _attention(model, layer, index, x, cos, sin, batch, cache, lora)
             x = _norm(hidden, layer.post_norm, eps)
             hidden = hidden + _mlp(layer, index, x, batch, lora)
-        hidden = _norm(hidden[batch.output_rows], weights.norm, eps)
-        return F.linear(hidden, weights.head).float()
+        return hidden
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -64,7 +75,7 @@ def _attention(  # noqa: PLR0913 - one step's state, all of it used
     x: Tensor,
     cos: Tensor,
     sin: Tensor,
-    batch: StepBatch,
+    batch: StepBatch | DecodeBatch,
     cache: KvCache,
     lora: LoraSlots | None,
 ) -> Tensor:
@@ -84,14 +95,16 @@ def _attention(  # noqa: PLR0913 - one step's state, all of it used
     return _linear(layer, "o", index, paged_attention(query, cache, index, batch), batch, lora)
 
 
-def _mlp(layer: Layer, index: int, x: Tensor, batch: StepBatch, lora: LoraSlots | None) -> Tensor:
+def _mlp(
+    layer: Layer, index: int, x: Tensor, batch: StepBatch | DecodeBatch, lora: LoraSlots | None
+) -> Tensor:
     """SwiGLU, x: (T, hidden) -> (T, hidden)."""
     gate, up = _linear(layer, "gate_up", index, x, batch, lora).chunk(2, dim=-1)
     return _linear(layer, "down", index, F.silu(gate) * up, batch, lora)
 
 
 def _linear(
-    layer: Layer, packed: str, index: int, x: Tensor, batch: StepBatch, lora: LoraSlots | None
+    layer: Layer, packed: str, index: int, x: Tensor, batch: StepBatch | DecodeBatch, lora: LoraSlots | None
 ) -> Tensor:
     """One packed matrix, and each token's adapter on top: x (T, d_in) -> (T, d_out)."""
     out = F.linear(x, layer.matrices[packed], layer.biases.get(packed))

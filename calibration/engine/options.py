@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from advisor.errors import InputError
 from advisor.spec.engine import EngineLimits
 from calibration.engine.speculate import ModelDraft, NgramDraft
 
+Graphs = Literal["auto", "off", "static", "cuda"]
+"""How steps of decodes alone run. off: in their own shapes. static: padded to fixed shapes, not captured.
+cuda: the same, captured as CUDA graphs. auto: cuda on a CUDA device with triton, else off."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Memory, dtype, device, draft."""
+    """Memory, dtype, device, draft, graphs."""
 
     kv_blocks: int = 512
     dtype: str = "auto"  # of weights, KV and slots: auto, float32, bfloat16, float16
     device: str = "cpu"
     draft: NgramDraft | ModelDraft | None = None
     keep_records: int = 1_000_000  # steps and loads remembered; older ones are dropped
+    graphs: Graphs = "auto"
 
     @property
     def draft_length(self) -> int:
@@ -32,6 +38,8 @@ class EngineOptions:
             problems.append("engine: async_scheduling is true; allowed: false, this engine is serial.")
         if self.kv_blocks < 1:
             problems.append(f"engine: kv_blocks is {self.kv_blocks}; allowed: at least 1.")
+        if self.graphs not in get_args(Graphs):
+            problems.append(f"engine: graphs is {self.graphs!r}; allowed: {', '.join(get_args(Graphs))}.")
         if self.draft is not None and gamma < 1:
             problems.append(f"engine: the draft's length is {gamma}; allowed: at least 1.")
         if budget <= gamma:

@@ -65,6 +65,7 @@ class StepRecord(NamedTuple):
     running: int
     waiting: int
     kv_free_blocks: int
+    graph_tokens: int = 0  # of a step of fixed shape, padding included (graphs.py); 0: its own shape
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""The only file that knows devices: where tensors live, when they are there, in which dtype.
+"""The file that knows devices: where tensors live, when they are there, in which dtype.
 
 CPU: eager torch. CUDA: the same calls on the default stream, adapters by the kernels of lora_triton.py,
-overlapped copies of adapters on a second stream. There is no captured graph and no attention kernel of
-our own; `Runner.forward` and `paged_attention` (kv.py) are the places where they would go.
+overlapped copies of adapters on a second stream; decode steps by graphs (graphs.py), with the attention
+kernel of attention_triton.py.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from advisor.errors import InputError
 from calibration.engine.batch import Row, step_batch
 from calibration.engine.config import read_architecture
+from calibration.engine.graphs import StaticDecode
 from calibration.engine.kv import KvCache
 from calibration.engine.lora import LoraSlots
 from calibration.engine.model import Model, forward
@@ -30,7 +32,7 @@ _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16
 class Runner:
     """One device: places models, caches and slots on it, and runs steps there."""
 
-    def __init__(self, device: str, block_tokens: int) -> None:
+    def __init__(self, device: str, block_tokens: int, graphs: str = "auto") -> None:
         try:
             self.device = torch.device(device)
         except RuntimeError:
@@ -40,8 +42,22 @@ class Runner:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise InputError(f"device is {device!r}; allowed: cpu, since torch finds no CUDA device.")
         self.block_tokens = block_tokens
+        self.graphs = self._graphs(graphs)
+        self.graph_tokens = 0  # of the last step, padding included; 0: it kept its own shape
+        self._static: dict[int, StaticDecode] = {}
         cuda: Any = torch.cuda
         self._copies = cuda.Stream(self.device) if self.pinned else None
+
+    def _graphs(self, asked: str) -> str:
+        """How decode steps run: off, static or cuda."""
+        cuda, triton = self.device.type == "cuda", find_spec("triton") is not None
+        if asked == "auto":
+            return "cuda" if cuda and triton else "off"
+        if asked == "cuda" and not cuda:
+            raise InputError(f"graphs is 'cuda'; allowed: auto, off or static on the device {self.device}.")
+        if asked != "off" and cuda and not triton:
+            raise InputError(f"graphs is {asked!r}; allowed: auto or off, since there is no triton.")
+        return asked
 
     @property
     def pinned(self) -> bool:
@@ -64,8 +80,9 @@ class Runner:
         return Model.of(architecture, weights, positions)
 
     def kv_cache(self, model: Model, blocks: int) -> KvCache:
-        """An empty cache for a model."""
+        """An empty cache for a model; with one block more as scratch where steps are padded."""
         shape = model.architecture.shape
+        blocks += self.graphs != "off"
         size = (shape.layers, blocks, self.block_tokens, shape.kv_heads, shape.head_dim)
         like = model.weights.embedding
         return KvCache(like.new_zeros(size), like.new_zeros(size))
@@ -74,12 +91,43 @@ class Runner:
         """Empty adapter slots for a model; None where there are to be none."""
         return LoraSlots.empty(model.architecture, slots, rank, model.weights.embedding) if slots else None
 
+    def pad_decodes(
+        self,
+        model: Model,
+        cache: KvCache,
+        slots: LoraSlots | None,
+        widths: Sequence[int],
+        max_num_seqs: int,
+    ) -> None:
+        """Run this model's decodes in fixed shapes from now on, captured on CUDA; nothing with graphs off.
+
+        Call it before other threads use the device: a capture suffers no company.
+        """
+        if self.graphs == "off":
+            return
+        with self._here():
+            static = StaticDecode(model, cache, slots, widths, max_num_seqs)
+            if self.graphs == "cuda":
+                static.capture()
+        self._static[id(model)] = static
+
     def forward(
         self, model: Model, rows: Sequence[Row], cache: KvCache, slots: LoraSlots | None = None
     ) -> Tensor:
         """Logits of the rows that ask for them, on the device, in float32."""
-        batch = step_batch(rows, self.block_tokens).to(self.device)
-        return forward(model, batch, cache, slots)
+        static = self._static.get(id(model))
+        shape = static.shape_of(rows) if static else None
+        self.graph_tokens = shape.tokens if shape else 0
+        with self._here():
+            if static and shape:
+                return static.run(rows, shape)
+            batch = step_batch(rows, self.block_tokens).to(self.device)
+            return forward(model, batch, cache, slots)
+
+    def _here(self) -> AbstractContextManager[object]:
+        """Kernels started in this context run on this device; Triton asks torch for the current one."""
+        cuda: Any = torch.cuda
+        return cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
 
     def fence(self) -> None:
         """Wait until the device has done what it was given."""
