@@ -11,6 +11,7 @@ import click
 
 from advisor import __version__
 from advisor.errors import AdvisorError
+from calibration.commands import judge, measure
 
 _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement does not count, 130 interrupted."
 
@@ -21,6 +22,14 @@ _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement doe
 @click.version_option(__version__, prog_name="calibrate")
 def main() -> None:
     """Measure a device or an endpoint, or import others' measurements, and write profiles for `advisor`."""
+
+
+main.add_command(measure.run)
+main.add_command(measure.show)
+main.add_command(measure.check)
+main.add_command(judge.validate)
+main.add_command(judge.acceptance)
+main.add_command(judge.merge_check)
 
 
 @main.group(name="import")

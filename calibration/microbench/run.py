@@ -111,7 +111,8 @@ def fingerprint(wish: Wish) -> dict[str, object]:
     return {
         "model": wish.model_dir.name, "device": wish.options.device, "dtype": wish.options.dtype,
         "limits": wish.limits.model_dump(mode="json"), "kv_blocks": wish.options.kv_blocks,
-        "drafts": [label(draft) for draft in wish.drafts], "machine": device_row(wish.options.device, None).name,
+        "drafts": [label(draft) for draft in wish.drafts],
+        "machine": device_row(wish.options.device, None).name,
         "torch": torch.__version__, "threads": torch.get_num_threads(), "seed": wish.seed,
     }  # fmt: skip
 

@@ -18,6 +18,7 @@ class Samples:
     def __init__(self, path: Path | None, fingerprint: dict[str, Any], *, resume: bool = False) -> None:
         """Raises InputError: the file cannot be read, or holds samples of something else."""
         self.path = path
+        self.fingerprint = fingerprint
         self._seconds: dict[Key, list[float]] = defaultdict(list)
         self.steps: list[dict[str, Any]] = []
         if path is None:
@@ -49,6 +50,11 @@ class Samples:
     def of(self, operation: str) -> list[tuple[dict[str, float], list[float]]]:
         """(parameters, samples) of all points of an operation."""
         return [(dict(key[1]), values) for key, values in self._seconds.items() if key[0] == operation]
+
+    @property
+    def operations(self) -> set[str]:
+        """Operations that have samples."""
+        return {operation for operation, _ in self._seconds}
 
     def _append(self, record: dict[str, Any]) -> None:
         if self.path is not None:
