@@ -144,7 +144,7 @@ class StaticDecode:
                 self._compute(shape)
             cuda.current_stream().wait_stream(beside)
             graph = cuda.CUDAGraph()
-            with cuda.graph(graph, pool=pool):
+            with cuda.graph(graph, pool=pool, stream=beside):
                 self._compute(shape)
             self._graphs[shape] = graph
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from calibration.engine import attention_triton, kv, lora, lora_triton
 from calibration.engine.batch import DecodeBatch, Row, StepBatch
 from calibration.engine.lora import LoraSlots
+from tests.engine.bench import Bench, steps
 from tests.engine.conftest import Tiny
 from tests.engine.models import ADAPTERS, save_adapter, save_model
-from tests.engine.test_graphs import Bench, steps
 
 calls = {"attention": 0, "adapters": 0}
 

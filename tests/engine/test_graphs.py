@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="no torch; install the extra 'calibrate'")
@@ -13,67 +12,19 @@ pytest.importorskip("torch", reason="no torch; install the extra 'calibrate'")
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from advisor.errors import InputError
 from calibration.engine.batch import NO_SLOT, TILE_TOKENS, Row
 from calibration.engine.graphs import graph_sizes, most_tiles
-from calibration.engine.lora import pack
+from calibration.engine.lora import LoraSlots
 from calibration.engine.options import EngineOptions, Graphs
-from calibration.engine.peft import describe_adapter, read_adapter
 from calibration.engine.runner import Runner
 from calibration.engine.sampler import Sampling
 from calibration.engine.speculate import ModelDraft, NgramDraft
+from tests.engine.bench import BLOCK, BLOCKS, TOLERANCE, Bench, steps
 from tests.engine.conftest import Tiny
 from tests.engine.models import some_tokens
 from tests.engine.running import engine_for, run
-
-BLOCK, BLOCKS, SEATS = 4, 96, 20
-TOLERANCE = 1e-4
-
-
-class Bench:
-    """One model in its own shapes or in fixed ones: rows in, logits out."""
-
-    def __init__(self, tiny: Tiny, graphs: str, widths: tuple[int, ...]) -> None:
-        self.runner = Runner("cpu", BLOCK, graphs)
-        self.model = self.runner.load_model(tiny.model, "auto", BLOCKS)
-        self.cache = self.runner.kv_cache(self.model, BLOCKS)
-        self.slots = self.runner.lora_slots(self.model, len(tiny.adapters), 8)
-        assert self.slots is not None
-        architecture = self.model.architecture
-        for slot, folder in enumerate(tiny.adapters.values()):
-            deltas = read_adapter(describe_adapter(folder, architecture.shape, 8), architecture.shape)
-            self.slots.write(slot, pack(deltas, architecture, 8, torch.float32))
-        self.runner.pad_decodes(self.model, self.cache, self.slots, widths, SEATS)
-
-    def logits(self, rows: list[Row]) -> Tensor:
-        return self.runner.forward(self.model, rows, self.cache, self.slots)
-
-
-def steps(seed: int, width: int, slots: tuple[int, ...]) -> list[list[Row]]:
-    """A prefill of all, then decodes of a changing company; a sequence's blocks are one list that grows."""
-    rng = np.random.default_rng(seed)
-    blocks = rng.permutation(BLOCKS).tolist()
-    lengths = rng.integers(1, 9, SEATS).tolist()
-    slot_of = rng.choice(slots, SEATS).tolist()
-    tables: list[list[int]] = [[] for _ in lengths]
-    told = []
-    for turn in range(6):
-        who = range(SEATS) if turn == 0 else rng.permutation(SEATS)[: rng.integers(1, SEATS + 1)].tolist()
-        rows = []
-        for one in who:
-            new = lengths[one] if turn == 0 else int(rng.integers(1, width + 1))
-            context = 0 if turn == 0 else lengths[one]
-            while len(tables[one]) * BLOCK < context + new:
-                tables[one].append(blocks.pop())
-            outputs = int(rng.integers(0, new + 1)) if turn == 0 else new
-            tokens = rng.integers(0, 97, new).tolist()
-            rows.append(Row(tokens, context, tables[one], slot_of[one], outputs))
-            if turn:
-                lengths[one] += int(rng.integers(1, new + 1))  # some drafts are rejected
-        told.append(rows)
-    return told
 
 
 @pytest.mark.parametrize(
@@ -114,14 +65,16 @@ def test_what_is_padded_is_scratch_and_tiles_cover_each_adapter_once(tiny: Tiny)
     assert len(batch.lora_tiles) == most_tiles(12, 4)
 
 
-def test_a_step_of_the_base_alone_touches_no_slot(tiny: Tiny) -> None:
+def test_a_step_of_the_base_alone_runs_no_adapter_product(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = Bench(tiny, "static", (1,))
-    assert bench.slots is not None
-    for tensor in bench.slots.a.values():
-        tensor.fill_(float("nan"))
-    rows = [Row([7], 0, [3], NO_SLOT, 1)]
-    assert bench.logits(rows).isfinite().all()
-    assert bench.logits([Row([7], 0, [3], 1, 1)]).isnan().any()
+    called = []
+    monkeypatch.setattr(LoraSlots, "add_product", lambda *given: called.append(given))
+    bench.logits([Row([7], 0, [3], NO_SLOT, 1)])
+    assert not called
+    bench.logits([Row([7], 0, [3], 1, 1)])
+    assert len(called) == 2 * 4  # layers, packed matrices
 
 
 def test_rows_that_fit_no_shape_keep_their_own(tiny: Tiny) -> None:

@@ -22,8 +22,8 @@ from calibration.engine.batch import DecodeBatch, Row
 from calibration.engine.graphs import GraphShape, StaticDecode
 from calibration.engine.lora import LoraSlots
 from calibration.engine.model import logits_of
+from tests.engine.bench import TOLERANCE, Bench, steps
 from tests.engine.conftest import Tiny
-from tests.engine.test_graphs import TOLERANCE, Bench, steps
 
 
 def whole_tables(query: Tensor, keys: Tensor, values: Tensor, tables: Tensor, positions: Tensor) -> Tensor:
