@@ -11,7 +11,7 @@ import click
 
 from advisor import __version__
 from advisor.errors import AdvisorError
-from calibration.commands import judge, measure
+from calibration.commands import judge, measure, serving
 
 _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement does not count, 130 interrupted."
 
@@ -27,6 +27,8 @@ def main() -> None:
 main.add_command(measure.run)
 main.add_command(measure.show)
 main.add_command(measure.check)
+main.add_command(serving.serve)
+main.add_command(serving.replay)
 main.add_command(judge.validate)
 main.add_command(judge.acceptance)
 main.add_command(judge.merge_check)

@@ -1,0 +1,235 @@
+"""Replay against an OpenAI-compatible server: open loop, every request at its own time.
+
+Latency counts from the time at which a request should have been sent, so a slow client or a full connection
+pool cannot hide waiting (coordinated omission); the client's own lateness is measured beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from advisor.errors import InputError, MeasurementError
+from advisor.replayed import OK
+from advisor.trace.trace import BASE, Trace
+from calibration.replay.journal import Journal
+from calibration.replay.rows import Row
+from calibration.replay.servers import ServerKind, body_of
+from calibration.replay.sse import EventStream
+
+Progress = Callable[[float, str], None]
+_READ_BYTES: Final = 2**21
+_START_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server, and how to ask it."""
+
+    url: str
+    model: str
+    kind: ServerKind
+    adapters: Mapping[str, str] = field(default_factory=dict)  # trace's name -> the server's
+    api_key_env: str = ""
+    timeout_s: float = 300.0
+    max_concurrency: int = 1000
+
+    def endpoint(self) -> str:
+        """Address of completions (InputError if the URL is none)."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise InputError(f"--url is {self.url!r}; allowed: http://HOST:PORT, keys only by --api-key-env.")
+        return self.url.rstrip("/").removesuffix("/v1") + "/v1/completions"
+
+    def headers(self) -> dict[str, str]:
+        """The key, from the environment alone (InputError if the variable is empty)."""
+        if not self.api_key_env:
+            return {}
+        key = os.environ.get(self.api_key_env, "")
+        if not key:
+            raise InputError(
+                f"--api-key-env is {self.api_key_env}, which is empty; allowed: a variable with the key."
+            )
+        return {"Authorization": f"Bearer {key}"}
+
+
+async def replay_url(
+    target: Target,
+    trace: Trace,
+    prompts: Sequence[list[int] | str],
+    *,
+    speed: float = 1.0,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """Send every request at its time; rows in the trace's order.
+
+    Requests that a journal has are not sent again; the others keep their times, counted from now.
+
+    Raises:
+        InputError: the URL, or the key's variable.
+        MeasurementError: the server cannot be reached, or refuses the first request for good.
+    """
+    run = _Run(target, trace, prompts, speed, journal, progress or (lambda _share, _what: None))
+    return await run.go()
+
+
+class _Run:
+    """One replay; `go` is the loop."""
+
+    def __init__(
+        self,
+        target: Target,
+        trace: Trace,
+        prompts: Sequence[list[int] | str],
+        speed: float,
+        journal: Journal | None,
+        tell: Progress,
+    ) -> None:
+        self._target, self._trace, self._prompts = target, trace, prompts
+        self._journal, self._tell = journal, tell
+        known = {} if journal is None else journal.rows
+        self.rows = [known.get(index) or Row() for index in range(len(trace))]
+        self._todo = [index for index in range(len(trace)) if index not in known]
+        times = (trace.arrival_s / speed).tolist()
+        shift = times[self._todo[0]] if known and self._todo else 0.0
+        self._due = {index: times[index] for index in self._todo}
+        self._shift = shift
+        self._seats = asyncio.Semaphore(target.max_concurrency)
+        self._start_s = 0.0
+        self._ended = len(trace) - len(self._todo)
+
+    async def go(self) -> list[Row]:
+        url, headers = self._target.endpoint(), self._target.headers()
+        timeout = aiohttp.ClientTimeout(total=self._target.timeout_s)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(
+            headers=headers, timeout=timeout, connector=connector, read_bufsize=_READ_BYTES
+        ) as session:
+            self._start_s = perf_counter() + _START_S - self._shift
+            tasks = set()
+            for index in self._todo:
+                delay = self._start_s + self._due[index] - perf_counter()
+                if delay > 0:
+                    await asyncio.sleep(delay)
+                task = asyncio.create_task(self._one(session, url, index))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                await self._stop_if_hopeless(tasks)
+            if tasks:
+                await asyncio.gather(*tasks)
+        return self.rows
+
+    async def _stop_if_hopeless(self, tasks: set[asyncio.Task[None]]) -> None:
+        """A server that refuses everything is not worth the rest of the trace."""
+        failed = [row.status for row in self.rows if row.status not in (OK, "not_sent")]
+        if self._ended >= _HOPELESS and len(failed) == self._ended and len(set(failed)) == 1:
+            for task in tasks:
+                task.cancel()
+            raise MeasurementError(f"{self._target.url}: {_WHY.get(failed[0], failed[0])}")
+
+    async def _one(self, session: aiohttp.ClientSession, url: str, index: int) -> None:
+        """One request, from its time to its end; whatever goes wrong is its status."""
+        row = self.rows[index] = Row(status="cut_off")
+        async with self._seats:
+            row.sent_s = perf_counter() - self._start_s
+            try:
+                await self._ask(session, url, index, row)
+            except asyncio.CancelledError:
+                row.status = "not_sent"
+                raise
+            except TimeoutError:
+                row.status = "timeout"
+            except (aiohttp.ClientPayloadError, ConnectionResetError, aiohttp.ServerDisconnectedError):
+                row.status = "cut_off"
+            except aiohttp.ClientConnectionError:
+                row.status = "connection"
+            except (aiohttp.ClientError, MeasurementError, ValueError):
+                row.status = "malformed"
+        self._ended += 1
+        if self._journal is not None:
+            self._journal.add(index, row)
+        self._tell(self._ended / len(self.rows), f"{self._ended} of {len(self.rows)} requests")
+
+    async def _ask(self, session: aiohttp.ClientSession, url: str, index: int, row: Row) -> None:
+        trace, target = self._trace, self._target
+        adapter = int(trace.adapter[index])
+        name = (
+            None if adapter == BASE else target.adapters.get(trace.adapters[adapter], trace.adapters[adapter])
+        )
+        wanted = int(trace.output_tokens[index])
+        body = body_of(target.kind, target.model, name, self._prompts[index], wanted)
+        async with session.post(url, json=body, allow_redirects=False) as response:
+            if response.status != 200:
+                row.status = f"http_{response.status}"
+                return
+            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                row.status = "not_streaming"
+                return
+            await self._read(response, row)
+
+    async def _read(self, response: aiohttp.ClientResponse, row: Row) -> None:
+        """Times of the parts; tokens from usage, which knows better than parts."""
+        stream, done, usage = EventStream(), False, None
+        async for piece, _ in response.content.iter_chunks():
+            now = perf_counter() - self._start_s
+            for data in stream.feed(piece):
+                if data == "[DONE]":
+                    done = True
+                    continue
+                event = json.loads(data)
+                if "error" in event:
+                    row.status = "server_error"
+                    return
+                usage = event.get("usage") or usage
+                if _has_text(event):
+                    row.chunk_s.append(now)
+                    row.chunk_tokens.append(1)
+        if not done:
+            row.status = "cut_off"
+            return
+        if not isinstance(usage, dict) or not isinstance(usage.get("completion_tokens"), int):
+            row.status = "no_usage"
+            return
+        row.output_tokens = usage["completion_tokens"]
+        row.prompt_tokens = int(usage.get("prompt_tokens", -1))
+        row.cached_tokens = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+        if not row.chunk_s:
+            row.status = "no_tokens"
+            return
+        _spread(row)
+        row.status = OK
+
+
+_HOPELESS: Final = 20
+_WHY: Final = {
+    "http_401": "answers 401 to every request: the key is missing or wrong. See --api-key-env.",
+    "http_403": "answers 403 to every request: the key may not do this.",
+    "http_404": "answers 404 to every request: no such model. See the server's /v1/models for names.",
+    "connection": "cannot be reached. Is the server running?",
+    "not_streaming": "does not stream; it answers without text/event-stream.",
+    "no_usage": "sends no usage, so tokens cannot be counted.",
+    "malformed": "sends what is no event stream of completions.",
+}
+
+
+def _has_text(event: dict[str, Any]) -> bool:
+    """Whether a part of the answer is in an event: also an empty text of a half character counts as one."""
+    choices = event.get("choices")
+    return bool(choices) and isinstance(choices, list) and "text" in choices[0]
+
+
+def _spread(row: Row) -> None:
+    """Parts that hold several tokens: what usage counts more than parts goes to the later ones, evenly."""
+    parts = len(row.chunk_s)
+    more = max(row.output_tokens - parts, 0)
+    each, rest = divmod(more, parts)
+    row.chunk_tokens = [1 + each + (place >= parts - rest) for place in range(parts)]

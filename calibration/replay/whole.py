@@ -1,0 +1,128 @@
+"""A replay from a file to a result, against the engine here or a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from advisor.errors import InputError
+from advisor.replayed import ReplayResult
+from advisor.trace.readers import load_trace
+from advisor.trace.scale import take
+from advisor.trace.trace import BASE, Trace
+from calibration.livesetup import LiveSetup
+from calibration.replay.client import Target, replay_url
+from calibration.replay.journal import Journal
+from calibration.replay.prompts import prompts_for
+from calibration.replay.rows import result_of
+from calibration.replay.servers import KINDS
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options say."""
+
+    trace_file: str
+    out: Path
+    url: str | None = None
+    model: str = "tiny"
+    adapters: tuple[str, ...] = ()  # NAME=NAME-THERE for a server
+    server: str = "vllm"
+    speed: float = 1.0
+    requests: int | None = None
+    timeout: float = 300.0  # seconds
+    max_concurrency: int = 1000
+    api_key_env: str = ""
+    vocab: int = 1000
+    seed: int = 0
+    resume: bool = False
+    command: str = ""
+
+
+def replay_trace(asked: Asked, setup: LiveSetup | None, tell: Progress | None = None) -> ReplayResult:
+    """Read the trace and replay it; `setup` is the engine here, None: the server that `asked` names.
+
+    Raises:
+        InputError: a bad trace, URL, adapter or key.
+        MeasurementError: the server cannot be reached, or refuses all.
+    """
+    trace = load_trace(asked.trace_file)
+    if asked.requests is not None:
+        trace = take(trace, np.arange(min(asked.requests, len(trace))))
+    if not len(trace):
+        raise InputError(f"{asked.trace_file}: holds no request; allowed: at least one.")
+    if asked.url is None:
+        assert setup is not None
+        return _here(asked, setup, trace, tell)
+    return _there(asked, trace, tell)
+
+
+def _here(asked: Asked, setup: LiveSetup, trace: Trace, tell: Progress | None) -> ReplayResult:
+    from calibration.replay.inprocess import replay_engine
+
+    trace = _matched(trace, tuple(setup.adapters))
+    engine = setup.engine()
+    prompts = prompts_for(trace, engine.architecture.shape.vocab_size, asked.seed)
+    try:
+        result = replay_engine(engine, trace, prompts, speed=asked.speed, seed=asked.seed, progress=tell)
+    finally:
+        engine.close()
+    header = result.header.model_copy(update={"command": asked.command})
+    return replace(result, header=header)
+
+
+def _matched(trace: Trace, names: tuple[str, ...]) -> Trace:
+    """Adapters of the trace that the engine does not have take the engine's, in order."""
+    if not trace.adapters or set(trace.adapters) <= set(names):
+        return trace
+    if not names:
+        note = "the engine has no adapters; all requests went to the base."
+        return replace(
+            trace, adapter=np.full(len(trace), BASE, dtype=np.int64), adapters=(), notes=(*trace.notes, note)
+        )
+    adapter = np.where(trace.adapter == BASE, BASE, trace.adapter % len(names))
+    note = f"adapters of the trace were sent to {', '.join(names)} in turn."
+    return replace(trace, adapter=adapter, adapters=names, notes=(*trace.notes, note))
+
+
+def _there(asked: Asked, trace: Trace, tell: Progress | None) -> ReplayResult:
+    kind = KINDS[asked.server]
+    pairs = [text.partition("=") for text in asked.adapters]
+    target = Target(
+        url=asked.url or "",
+        model=asked.model,
+        kind=kind,
+        adapters={name: there or name for name, _, there in pairs},
+        api_key_env=asked.api_key_env,
+        timeout_s=asked.timeout,
+        max_concurrency=asked.max_concurrency,
+    )
+    ids = prompts_for(trace, asked.vocab, asked.seed)
+    prompts = ids if kind.token_ids else [" ".join(f"w{token}" for token in prompt) for prompt in ids]
+    target.endpoint()
+    target.headers()
+    fingerprint = {
+        "trace": trace.name, "requests": len(trace), "url": asked.url, "model": asked.model,
+        "seed": asked.seed, "speed": asked.speed, "last": float(trace.arrival_s[-1]),
+    }  # fmt: skip
+    with Journal(Path(f"{asked.out}.journal"), fingerprint, resume=asked.resume) as journal:
+        resumed = len(journal.rows)
+        rows = asyncio.run(
+            replay_url(target, trace, prompts, speed=asked.speed, journal=journal, progress=tell)
+        )
+    notes: tuple[str, ...] = (kind.note,) if kind.note else ()
+    if resumed:
+        notes += (f"went on after an interruption: {resumed} requests were answered before it.",)
+    if not kind.token_ids:
+        notes += ("prompts were sent as words, so their tokens are about as many as the trace wants.",)
+    header = {
+        "target": asked.url, "engine": asked.server, "model": asked.model, "seed": asked.seed,
+        "command": asked.command, "notes": notes,
+    }  # fmt: skip
+    return result_of(trace, rows, asked.speed, header, None)

@@ -1,0 +1,111 @@
+"""A running server: engine, thread, sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import InputError
+from calibration.livesetup import LiveSetup
+from calibration.server.app import Serving, application
+from calibration.server.loop import EngineLoop
+from calibration.server.metrics import Metrics
+from calibration.server.wording import Wording
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where and to whom."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: any free one
+    served_name: str = ""
+    adapter_root: Path | None = None
+    api_key_env: str = ""
+    max_outstanding: int = 1000
+
+
+def build(setup: LiveSetup, options: ServeOptions) -> Serving:
+    """Everything but the sockets; the engine's thread is not started yet.
+
+    Raises:
+        InputError: a host that is open to others without a key, an empty key, or what the engine refuses.
+    """
+    key = os.environ.get(options.api_key_env) if options.api_key_env else None
+    if options.api_key_env and not key:
+        raise InputError(
+            f"--api-key-env is {options.api_key_env}, which is empty; allowed: a variable with the key."
+        )
+    if options.host not in _LOOPBACK and key is None:
+        raise InputError(
+            f"--host is {options.host}, which others can reach; allowed without --api-key-env: 127.0.0.1."
+        )
+    engine = setup.engine()
+    name = options.served_name or setup.model_dir.name
+    loop = EngineLoop(engine, Metrics(name), options.max_outstanding)
+    wording = Wording(setup.model_dir, engine.architecture.shape.vocab_size)
+    longest = setup.options.longest(setup.limits, engine.architecture.max_positions)
+    return Serving(loop, wording, name, longest, options.adapter_root, key)
+
+
+def run(serving: Serving, options: ServeOptions, tell: Any) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        InputError: the address is taken.
+    """
+    import uvicorn
+
+    bound = _bound(options)
+    tell(f"serving {serving.name} on http://{options.host}:{bound.getsockname()[1]}")
+    serving.loop.start()
+    config = uvicorn.Config(application(serving), log_level="warning", access_log=False, lifespan="off")
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    finally:
+        serving.loop.stop()
+
+
+@contextlib.contextmanager
+def running(serving: Serving, options: ServeOptions) -> Iterator[str]:
+    """Serve in a thread, for tests and for measurements of the server itself; yields the address."""
+    import uvicorn
+
+    bound = _bound(options)
+    serving.loop.start()
+    config = uvicorn.Config(application(serving), log_level="warning", access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        yield f"http://{options.host}:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+        serving.loop.stop()
+
+
+def _bound(options: ServeOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((options.host, options.port))
+    except OSError as error:
+        bound.close()
+        raise InputError(
+            f"--host and --port are {options.host}:{options.port}; allowed: an address of this machine that "
+            f"is free ({error.strerror})."
+        ) from None
+    return bound
