@@ -21,7 +21,7 @@ def compiled(kernel: Any, kinds: dict[str, str], constants: dict[str, int], arch
     """
     signature = {name: kinds.get(name, "i32") for name in kernel.arg_names}
     signature |= dict.fromkeys(constants, "constexpr")
-    source = ASTSource(kernel, signature, constexprs=constants)
+    source = ASTSource(kernel, signature, constants)
     done = compile(source, target=GPUTarget("cuda", architecture, 32))
     assert done.asm["cubin"]
     assert done.metadata.shared <= SHARED_BYTES

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,34 +11,19 @@ pytest.importorskip("torch", reason="no torch; install the extra 'calibrate'")
 if find_spec("triton") is None:
     pytest.skip("no triton; it comes with torch's CUDA builds, or from PyPI", allow_module_level=True)
 
-
-def _said(module: str, root: Path, **environment: str) -> str:
-    """In a process of its own: Triton decides at its first import whether it interprets."""
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        cwd=root,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+from tests.engine.programs import said
 
 
 def test_attention_equals_its_twin_in_the_interpreter(repo_root: Path) -> None:
-    assert _said("tests.engine.attention_check", repo_root, TRITON_INTERPRET="1") == "7 shapes agree"
+    assert said("tests.engine.attention_check", repo_root, TRITON_INTERPRET="1") == "7 shapes agree"
 
 
 @pytest.mark.slow
 def test_a_step_by_kernels_equals_one_by_twins_in_the_interpreter(repo_root: Path) -> None:
-    assert _said("tests.engine.step_check", repo_root, TRITON_INTERPRET="1") == "4 steps agree"
+    assert said("tests.engine.step_check", repo_root, TRITON_INTERPRET="1") == "4 steps agree"
 
 
 @pytest.mark.slow
 def test_the_kernels_compile_to_machine_code_of_two_gpus(repo_root: Path, tmp_path: Path) -> None:
-    said = _said(
-        "tests.engine.compile_check", repo_root, TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path)
-    )
-    assert said == "14 kernels compiled"
+    environment = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    assert said("tests.engine.compile_check", repo_root, **environment) == "14 kernels compiled"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,20 +14,11 @@ if find_spec("triton") is None:
 import torch
 
 from tests.engine.lora_check import NAMES, SHAPES, check
+from tests.engine.programs import said
 
 
 def test_the_kernels_equal_their_twin_in_the_interpreter(repo_root: Path) -> None:
-    """In a process of its own: Triton decides at its first import whether it interprets."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.lora_check"],
-        cwd=repo_root,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout.strip() == "4 shapes agree", done.stderr
+    assert said("tests.engine.lora_check", repo_root, TRITON_INTERPRET="1") == "4 shapes agree"
 
 
 @pytest.mark.gpu
