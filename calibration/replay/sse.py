@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from advisor.errors import MeasurementError
 
-MAX_EVENT_BYTES = 4 * 2**20
+MAX_LINE_BYTES = 4 * 2**20
 
 
 class EventStream:
     """Bytes in, the data of whole events out."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._line_parts: list[bytes] = []  # of a line whose end has not come
+        self._size = 0
         self._data: list[str] = []
 
     def feed(self, piece: bytes) -> Iterator[str]:
@@ -22,16 +23,20 @@ class EventStream:
         Raises:
             MeasurementError: a line without end.
         """
-        self._rest += piece
-        if len(self._rest) > MAX_EVENT_BYTES and b"\n" not in self._rest:
-            raise MeasurementError("the server sends a line without end.")
-        *lines, self._rest = self._rest.replace(b"\r\n", b"\n").split(b"\n")
-        if self._rest.endswith(b"\r"):  # its \n may come with the next piece
-            pass
-        for line in lines:
-            event = self._line(line.rstrip(b"\r").decode("utf-8", "replace"))
+        first, *others = piece.split(b"\n")
+        self._keep(first)
+        for following in others:
+            event = self._line(b"".join(self._line_parts).rstrip(b"\r").decode("utf-8", "replace"))
+            self._line_parts, self._size = [], 0
+            self._keep(following)
             if event is not None:
                 yield event
+
+    def _keep(self, part: bytes) -> None:
+        self._line_parts.append(part)
+        self._size += len(part)
+        if self._size > MAX_LINE_BYTES:
+            raise MeasurementError("the server sends a line without end.")
 
     def _line(self, line: str) -> str | None:
         if not line:
