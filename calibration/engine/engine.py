@@ -114,6 +114,11 @@ class Engine:
         """Whether requests are under way."""
         return bool(self._live)
 
+    @property
+    def graphs(self) -> str:
+        """How steps of decodes alone run: off, static or cuda (options.py)."""
+        return self._runner.graphs
+
     def live(self, request: int) -> LiveRequest:
         """A request that is under way."""
         return self._live[request]

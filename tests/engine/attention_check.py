@@ -9,6 +9,7 @@ import torch
 
 from calibration.engine.attention_triton import paged_decode, parts_of
 from calibration.engine.kv import paged_decode_reference
+from tests.engine.test_cuda import ATTENTION
 
 
 class Shape(NamedTuple):
@@ -55,6 +56,7 @@ def check(shape: Shape, dtype: torch.dtype, device: str) -> None:
 
 
 if __name__ == "__main__":
+    assert tuple(SHAPES) == ATTENTION
     assert {parts_of(len(s.contexts), s.kv_heads) for s in SHAPES.values()} >= {1, 16}
     for one in SHAPES.values():
         check(one, torch.float32, "cpu")

@@ -19,11 +19,21 @@ from tests.engine.running import engine_for, run
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
+ATTENTION = (
+    "one-token-of-all",
+    "split-into-parts",
+    "ragged",
+    "drafts",
+    "more-rows-than-a-program-takes",
+    "odd-sizes",
+    "as-many-as-fill-the-device",
+)
+"""Names of attention_check.SHAPES, which only triton can import."""
 COMPANIES = {"base": (-1,), "adapters": (0, 1, 2, 3), "mixed": (-1, 0, 1, 2, 3)}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", ["one-token-of-all", "split-into-parts", "ragged", "drafts", "odd-sizes"])
+@pytest.mark.parametrize("name", ATTENTION)
 def test_compiled_attention_equals_its_twin(name: str, dtype: torch.dtype) -> None:
     pytest.importorskip("triton", reason="no triton; it comes with torch's CUDA builds")
     from tests.engine.attention_check import SHAPES, check
@@ -103,6 +113,7 @@ def test_graphs_see_weights_that_are_merged_after_the_capture(tiny: Tiny) -> Non
 
 def test_a_cuda_engine_captures_by_default(tiny: Tiny) -> None:
     engine = engine_for(tiny.model, options=EngineOptions(kv_blocks=40, device=DEVICE))
+    assert engine.graphs == "cuda"
     for at in range(3):
         engine.add_request(some_tokens(5, at), max_tokens=6)
     run(engine)

@@ -140,6 +140,7 @@ def test_an_engine_of_fixed_shapes_gives_the_same_answers(tiny: Tiny, draft: str
             sampling = Sampling(temperature=0.8, seed=at) if at % 2 and draft == "none" else None
             engine.add_request(some_tokens(6 + 5 * at, at), adapter=name, max_tokens=24, sampling=sampling)
         answers[graphs] = run(engine)
+        assert engine.graphs == graphs
         records = engine.books.steps
         if graphs == "off":
             assert not any(record.graph_tokens for record in records)
