@@ -280,6 +280,16 @@ class Engine:
 
     # ------------------------------------------------------------------------------------ the rest
 
+    @property
+    def slot_bytes(self) -> int:
+        """Device memory of all adapter slots."""
+        return 0 if self._slots is None else self._slots.bytes
+
+    @property
+    def kv_bytes(self) -> int:
+        """Device memory of the KV cache."""
+        return self._cache.bytes
+
     def check_invariants(self) -> None:
         """What must always hold between two steps."""
         self._scheduler.check_invariants()

@@ -105,7 +105,7 @@ def validate_all(asked: Asked, tell: Progress | None = None) -> Validation:
     set_threads(asked.threads)
     cases = chosen(asked.scenarios)
     asked.out.mkdir(parents=True, exist_ok=True)
-    ground = _ground(asked, tell)
+    ground = prepare(asked, tell)
     results = []
     for number, case in enumerate(cases):
         tell(0.15 + 0.85 * number / len(cases), case.name)
@@ -151,8 +151,8 @@ def _case(asked: Asked, ground: Ground, case: Case) -> CaseResult:
     return result
 
 
-def _ground(asked: Asked, tell: Progress) -> Ground:
-    """Model, adapters, profile, drafts with their acceptance."""
+def prepare(asked: Asked, tell: Progress) -> Ground:
+    """Model, adapters, profile, drafts with their acceptance; the profile is measured if there is none."""
     folder, shape_name = _model(asked.model)
     limits = EngineLimits(
         max_num_seqs=16,
