@@ -11,8 +11,8 @@ _HEAD = """# The field's claims, tried
 
 `{command}` writes this page: every claim is an experiment on the live engine (`calibration/engine`), and the
 simulator stands beside it, with the profile that `calibrate run` made of the same machine. Device: {device};
-model: {model}; {date}. A small model on a CPU has other ratios than a large one on a GPU: read which way things
-go, and how near the simulator comes. What it says for an H100 is on [its own page](claims-h100.md).
+model: {model}; {date}. A small model on a CPU has other ratios than a large one on a GPU: read which way
+things go, and how near the simulator comes. For an H100 it speaks on [its own page](claims-h100.md).
 """
 
 

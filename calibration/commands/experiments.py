@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,18 +20,7 @@ from calibration.commands.terminal import clear_errors, command_line, progress, 
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
 @click.option("--page", type=click.Path(path_type=Path), help="Also write this Markdown page with pictures.")
 @click.option("--resume", is_flag=True, help="Keep the claims that the folder has.")
-def claims(
-    profile: Path | None,
-    only: str,
-    repeats: int,
-    duration: str,
-    calibration_budget: str,
-    threads: int,
-    out: Path,
-    page: Path | None,
-    *,
-    resume: bool,
-) -> None:
+def claims(out: Path, page: Path | None, *, resume: bool, **given: Any) -> None:
     r"""Try the field's claims C1 to C9 on the live engine, the simulator beside it.
 
     \b
@@ -44,20 +34,20 @@ def claims(
         from calibration.validate.whole import Asked as Ground
         from calibration.validate.whole import prepare
 
-        names, duration_s = chosen(only), seconds(duration, "--duration")
-        set_threads(threads)
+        names, duration_s = chosen(given["only"]), seconds(given["duration"], "--duration")
+        set_threads(given["threads"])
         with progress() as tell:
             ground = prepare(
                 Ground(
                     out=out,
-                    profile=profile,
-                    calibration_budget=seconds(calibration_budget, "--calibration-budget"),
-                    threads=threads,
+                    profile=given["profile"],
+                    calibration_budget=seconds(given["calibration_budget"], "--calibration-budget"),
+                    threads=given["threads"],
                     resume=resume,
                 ),
                 lambda share, what: tell(0.25 * share / 0.15, what),
             )
-            asked = Asked(out, names, repeats, duration_s, resume=resume)
+            asked = Asked(out, names, given["repeats"], duration_s, resume=resume)
             found = try_claims(asked, ground.setup, ground.profile, lambda s, w: tell(0.25 + 0.75 * s, w))
         for claim in found.claims:
             click.echo(f"{claim.number} {claim.verdict}: {claim.claim}\n   {claim.why}\n   {claim.stops}")
@@ -71,7 +61,7 @@ def claims(
 @click.option("--duration", default="8s", show_default=True, help="Of a replay.")
 @click.option("--out", default="demo/live", show_default=True, type=click.Path(path_type=Path))
 def demo(budget: str, duration: str, out: Path) -> None:
-    """Calibrate this machine on the tiny model, replay a short trace live, print predicted beside measured."""
+    """Calibrate this machine on the tiny model, replay live, print predicted beside measured."""
     with clear_errors():
         from calibration.validate.report import text, write_report
         from calibration.validate.whole import Asked, validate_all
@@ -82,9 +72,7 @@ def demo(budget: str, duration: str, out: Path) -> None:
             scenarios="quick",
             duration=seconds(duration, "--duration"),
         )
-        click.echo(
-            "Calibrating this machine on a tiny model, then replaying live: a minute or two.", err=True
-        )
+        click.echo("Calibrating this machine on a tiny model, then replaying: a minute or two.", err=True)
         with progress() as tell:
             result = validate_all(asked, tell)
         write_report(result, out)

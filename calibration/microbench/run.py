@@ -78,13 +78,14 @@ def calibrate_engine(
         dtype = str(bench.model.weights.embedding.dtype).removeprefix("torch.")
         _micro(bench, wish, samples, tell)
         del bench
-        ranks = [rank for rank in (8, 16, 64) if rank <= max(wish.limits.max_lora_rank, 8)] or [8]
+        top = max(wish.limits.max_lora_rank, 4)
+        ranks = sorted({max(1, top // 4), top})
         folders = [
             (write_adapter(shape, Path(scratch) / f"r{rank}-{i}", rank, dtype=dtype, seed=i), rank)
             for rank in ranks
             for i in range(2)
         ]
-        own = max((rank for rank in ranks if rank <= wish.limits.max_lora_rank), default=0)
+        own = wish.limits.max_lora_rank
         names = {
             f"a{i}": write_adapter(shape, Path(scratch) / f"own-{i}", own, dtype=dtype, seed=100 + i)
             for i in range(wish.limits.max_loras if own else 0)

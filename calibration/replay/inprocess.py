@@ -68,6 +68,7 @@ class _Run:
         self._live: dict[int, LiveRequest] = {}
         self._next = 0
         self._start_s = 0.0
+        self._free_s = 0.0  # when the engine's last step was over: nothing can be entered within a step
         self._before = dict(_totals(engine))
         self._steps_before = engine.books.counters.steps
 
@@ -81,6 +82,7 @@ class _Run:
                 self._sleep()
                 continue
             outputs = engine.step()
+            self._free_s = engine.now_s() - self._start_s
             answered += sum(map(self._note, outputs))
             if not outputs:
                 engine.wait(_MOST_WAIT_S)
@@ -105,7 +107,8 @@ class _Run:
         )
         self._row_of[number] = index
         self._live[index] = self._engine.live(number)
-        self._rows[index].sent_s = now
+        row = self._rows[index]
+        row.sent_s, row.late_s = now, now - max(self._times[index], self._free_s)
 
     def _note(self, output: TokenOutput) -> int:
         """Book what a step gave; 1 if the request has ended."""

@@ -25,6 +25,7 @@ class Row:
     """One request."""
 
     sent_s: float = float("nan")
+    late_s: float = float("nan")  # the client's own lateness, where it is not sent minus wanted
     scheduled_s: float = float("nan")
     output_tokens: int = 0
     prompt_tokens: int = -1  # as the engine counted; -1: as the trace says
@@ -43,7 +44,8 @@ def result_of(
     arrival = trace.arrival_s / speed
     sent = np.array([row.sent_s for row in rows])
     first = np.array([row.chunk_s[0] if row.chunk_s else np.nan for row in rows])
-    late = np.maximum((sent - arrival)[np.isfinite(sent)], 0.0)
+    own = np.array([row.late_s for row in rows])
+    late = np.maximum(np.where(np.isfinite(own), own, sent - arrival)[np.isfinite(sent)], 0.0)
     p50, p99, most = (float(v) for v in np.percentile(late, [50, 99, 100])) if len(late) else (0.0, 0.0, 0.0)
     ttft = (first - arrival)[np.isfinite(first)]
     too_late = p99 > max(_LATE_S, _LATE_SHARE * float(np.median(ttft))) if len(ttft) else p99 > _LATE_S

@@ -222,7 +222,10 @@ def _profile(asked: Asked, setup: LiveSetup, drafts: dict[str, Path], tell: Prog
         seed=asked.seed,
     )
     profile = calibrate_engine(
-        wish, asked.out / "profile.samples.jsonl", progress=lambda share, what: tell(0.15 * share, what)
+        wish,
+        asked.out / "profile.samples.jsonl",
+        resume=asked.resume,
+        progress=lambda share, what: tell(0.15 * share, what),
     )
     profile = profile.model_copy(update={"name": "profile", "raw": {"samples": "profile.samples.jsonl"}})
     save_profile(profile, kept)
