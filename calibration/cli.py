@@ -33,6 +33,7 @@ main.add_command(judge.validate)
 main.add_command(judge.acceptance)
 main.add_command(experiments.claims)
 main.add_command(experiments.demo)
+main.add_command(experiments.gpu)
 main.add_command(judge.merge_check)
 
 

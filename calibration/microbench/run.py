@@ -20,6 +20,7 @@ from advisor.profile import FrontendTerm, HostTerm, LoadTerm, MemoryTerm, Profil
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin
 from calibration.engine.engine import Engine
+from calibration.engine.graphs import graph_sizes
 from calibration.engine.options import EngineOptions
 from calibration.engine.speculate import ModelDraft, NgramDraft
 from calibration.microbench.bench import Bench
@@ -90,7 +91,7 @@ def calibrate_engine(
             f"a{i}": write_adapter(shape, Path(scratch) / f"own-{i}", own, dtype=dtype, seed=100 + i)
             for i in range(wish.limits.max_loras if own else 0)
         }
-        startup_s = _steps(wish, names, samples, tell)
+        startup_s, graphs = _steps(wish, names, samples, tell)
         tell(0.88, "adapter loads and merges")
         if wish.limits.max_loras:
             measure_loads(wish.model_dir, folders, wish.options, samples, rounds=8)
@@ -104,7 +105,10 @@ def calibrate_engine(
             )
     tell(0.97, "fitting")
     spent_s = perf_counter() - began
-    return _profile(wish, samples, Mark(_source(wish), shape), startup_s, spent_s)
+    profile = _profile(wish, samples, Mark(_source(wish), shape), startup_s, spent_s)
+    if graphs == "off":
+        return profile
+    return profile.model_copy(update={"graph_sizes": graph_sizes(wish.limits.max_num_seqs)})
 
 
 def fingerprint(wish: Wish) -> dict[str, object]:
@@ -140,10 +144,10 @@ def _micro(bench: Bench, wish: Wish, samples: Samples, tell: Progress) -> None:
         rounds += 1
 
 
-def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress) -> float:
-    """Designed steps of a real engine, then the mixture; returns the seconds of the engine's start."""
+def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress) -> tuple[float, str]:
+    """Designed steps of a real engine, then the mixture; returns its start in seconds, and its graphs."""
     began = perf_counter()
-    options = EngineOptions(wish.options.kv_blocks, wish.options.dtype, wish.options.device)
+    options = replace(wish.options, draft=None)
     limits = wish.limits.model_copy(update={"prefix_caching": False, "max_cpu_loras": wish.limits.max_loras})
     engine = Engine(wish.model_dir, limits, names, options)
     startup_s = perf_counter() - began
@@ -167,7 +171,7 @@ def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress)
         requests = int(np.clip(wish.budget_s, 8, 60))
         samples.add_steps(HELD_OUT, run_mixture(engine, adapters, longest, requests, wish.seed))
     engine.close()
-    return startup_s
+    return startup_s, engine.graphs
 
 
 def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s: float) -> Profile:
