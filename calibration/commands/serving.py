@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def replay(
     with clear_errors(f"Go on with --resume: {out}.journal has what was answered."):
         from advisor.errors import MeasurementError
         from advisor.replayed import save_replay
-        from calibration.replay.summary import summary
+        from calibration.replay.summary import figures, summary
         from calibration.replay.whole import Asked, replay_trace
 
         check_new(out, "--out", force=force or resume)
@@ -124,7 +125,8 @@ def replay(
             result = replay_trace(asked, setup, tell)
         save_replay(result, out)
         Path(f"{out}.journal").unlink(missing_ok=True)
-        click.echo(result.header.model_dump_json(indent=1) if as_json else f"{summary(result)}\nwrote {out}")
+        told = result.header.model_dump(mode="json") | {"summary": figures(result)}
+        click.echo(json.dumps(told, indent=1) if as_json else f"{summary(result)}\nwrote {out}")
         if result.header.client_late:
             raise MeasurementError(
                 f"the client was late by {1e3 * result.header.lateness_p99_s:.0f} ms (p99); allowed: 10 ms, "

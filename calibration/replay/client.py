@@ -185,7 +185,7 @@ class _Run:
                 if data == "[DONE]":
                     done = True
                     continue
-                event = json.loads(data)
+                event = _event(data)
                 if "error" in event:
                     row.status = "server_error"
                     return
@@ -196,12 +196,12 @@ class _Run:
         if not done:
             row.status = "cut_off"
             return
-        if not isinstance(usage, dict) or not isinstance(usage.get("completion_tokens"), int):
+        if not isinstance(usage, dict) or _count(usage, "completion_tokens") < 0:
             row.status = "no_usage"
             return
-        row.output_tokens = usage["completion_tokens"]
-        row.prompt_tokens = int(usage.get("prompt_tokens", -1))
-        row.cached_tokens = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+        row.output_tokens = _count(usage, "completion_tokens")
+        row.prompt_tokens = _count(usage, "prompt_tokens")
+        row.cached_tokens = max(_count(usage.get("prompt_tokens_details"), "cached_tokens"), 0)
         if not row.chunk_s:
             row.status = "no_tokens"
             return
@@ -221,10 +221,28 @@ _WHY: Final = {
 }
 
 
+def _event(data: str) -> dict[str, Any]:
+    """An event of completions (MeasurementError or ValueError if it is none)."""
+    try:
+        event = json.loads(data)
+    except RecursionError:
+        event = None
+    if not isinstance(event, dict):
+        raise MeasurementError("the server sends an event that is no object.")
+    return event
+
+
+def _count(counts: Any, name: str) -> int:
+    """A count of tokens; -1: not told."""
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if isinstance(value, int) and value >= 0 else -1
+
+
 def _has_text(event: dict[str, Any]) -> bool:
     """Whether a part of the answer is in an event: also an empty text of a half character counts as one."""
     choices = event.get("choices")
-    return bool(choices) and isinstance(choices, list) and "text" in choices[0]
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and "text" in first
 
 
 def _spread(row: Row) -> None:

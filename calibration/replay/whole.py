@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.errors import InputError
-from advisor.replayed import ReplayResult
+from advisor.replayed import OK, ReplayResult
 from advisor.trace.readers import load_trace
 from advisor.trace.scale import take
 from advisor.trace.trace import BASE, Trace
@@ -109,20 +110,36 @@ def _there(asked: Asked, trace: Trace, tell: Progress | None) -> ReplayResult:
     target.headers()
     fingerprint = {
         "trace": trace.name, "requests": len(trace), "url": asked.url, "model": asked.model,
-        "seed": asked.seed, "speed": asked.speed, "last": float(trace.arrival_s[-1]),
+        "seed": asked.seed, "speed": asked.speed, "server": asked.server, "vocab": asked.vocab,
+        "adapters": list(asked.adapters), "content": _digest(trace),
     }  # fmt: skip
     with Journal(Path(f"{asked.out}.journal"), fingerprint, resume=asked.resume) as journal:
         resumed = len(journal.rows)
         rows = asyncio.run(
             replay_url(target, trace, prompts, speed=asked.speed, journal=journal, progress=tell)
         )
+    wanted = trace.output_tokens.tolist()
     notes: tuple[str, ...] = (kind.note,) if kind.note else ()
     if resumed:
         notes += (f"went on after an interruption: {resumed} requests were answered before it.",)
     if not kind.token_ids:
         notes += ("prompts were sent as words, so their tokens are about as many as the trace wants.",)
+    short = sum(row.status == OK and row.output_tokens < want for row, want in zip(rows, wanted, strict=True))
+    if short:
+        notes += (
+            f"{short} answers are shorter than the trace wants: the server did not keep to the length.",
+        )
     header = {
         "target": asked.url, "engine": asked.server, "model": asked.model, "seed": asked.seed,
         "command": asked.command, "notes": notes,
     }  # fmt: skip
     return result_of(trace, rows, asked.speed, header, None)
+
+
+def _digest(trace: Trace) -> str:
+    """Changes with any request of the trace."""
+    found = hashlib.sha256()
+    for column in (trace.arrival_s, trace.prompt_tokens, trace.output_tokens, trace.adapter):
+        found.update(np.ascontiguousarray(column).tobytes())
+    found.update("\n".join(trace.adapters).encode())
+    return found.hexdigest()

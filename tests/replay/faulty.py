@@ -13,8 +13,16 @@ from aiohttp import web
 
 FAULTS = (
     "401", "404", "429", "500", "hang", "cut", "malformed", "no_usage", "not_streaming", "redirect", "slow",
-    "error", "huge", "html",
+    "error", "huge", "html", "number", "odd",
 )  # fmt: skip
+
+_GOOD = json.dumps({"choices": [{"text": "a", "index": 0}]})
+_EVENTS = {
+    "malformed": "{nonsense",
+    "number": "3",
+    "odd": json.dumps({"choices": [None], "usage": {"completion_tokens": "4"}}),
+    "error": json.dumps({"error": {"message": "boom"}}),
+}
 
 
 class Faulty:
@@ -48,17 +56,13 @@ class Faulty:
                 return response
             if broken == "hang" and number == 1:
                 await asyncio.sleep(30)
-            text = (
-                "{nonsense" if broken == "malformed" else json.dumps({"choices": [{"text": "a", "index": 0}]})
-            )
+            text = _EVENTS.get(broken, _GOOD)
             if broken == "huge":
                 text = "x" * 5_000_000
                 await response.write(f"data: {text}".encode())
                 return response
-            if broken == "error":
-                text = json.dumps({"error": {"message": "boom"}})
             await response.write(f": comment\r\ndata: {text}\r\n\r\n".encode())
-        if broken != "no_usage":
+        if broken not in ("no_usage", "odd"):
             usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": tokens}
             await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")

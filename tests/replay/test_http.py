@@ -25,6 +25,7 @@ from advisor.trace.trace import Trace
 from advisor.trace.writers import save_trace
 from calibration.replay.servers import KINDS, body_of
 from calibration.replay.sse import EventStream
+from calibration.replay.summary import figures
 from calibration.replay.whole import Asked, replay_trace
 from tests.replay.faulty import FAULTS, Faulty, serving
 
@@ -68,7 +69,7 @@ def test_a_good_server_answers_all_and_the_times_are_in_order(trace_file: str, t
 _STATUS = {
     "hang": "timeout", "cut": "cut_off", "malformed": "malformed", "no_usage": "no_usage",
     "error": "server_error", "not_streaming": "not_streaming", "html": "not_streaming",
-    "redirect": "http_302", "huge": "malformed",
+    "redirect": "http_302", "huge": "malformed", "number": "malformed", "odd": "no_usage",
 }  # fmt: skip
 
 
@@ -113,6 +114,13 @@ def test_an_address_that_is_none_is_refused(url: str, trace_file: str, tmp_path:
     server.url = url
     with pytest.raises(InputError, match="--url is"):
         replayed(server, trace_file, tmp_path)
+
+
+def test_figures_are_of_answered_requests(trace_file: str, tmp_path: Path) -> None:
+    with serving(Faulty("500", every=3)) as server:
+        found = figures(replayed(server, trace_file, tmp_path))
+    assert (found["answered"], found["errors"]) == (20, {"http_500": 10})
+    assert 0 < found["ttft_ms"]["p50"] <= found["e2e_ms"]["p50"] <= found["e2e_ms"]["p99"]
 
 
 def test_too_few_connections_are_the_clients_lateness(trace_file: str, tmp_path: Path) -> None:
@@ -176,6 +184,16 @@ def test_another_replays_journal_is_refused(trace_file: str, tmp_path: Path) -> 
     Path(f"{out}.journal").write_text(json.dumps({"fingerprint": {"trace": "other"}}) + "\n")
     with serving(Faulty()) as server, pytest.raises(InputError, match="another replay"):
         replayed(server, trace_file, tmp_path, resume=True)
+
+
+def test_a_journal_of_another_trace_of_the_same_name_and_length_is_refused(
+    trace_file: str, tmp_path: Path
+) -> None:
+    with serving(Faulty()) as server:
+        replayed(server, trace_file, tmp_path)
+        save_trace(trace_of(30, output=5), Path(trace_file))
+        with pytest.raises(InputError, match="another replay"):
+            replayed(server, trace_file, tmp_path, resume=True)
 
 
 def test_servers_name_adapters_their_own_way() -> None:
