@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from advisor.errors import InputError
 
-AdapterField = Literal["model", "lora", "adapter_id", "base:model"]
+AdapterField = Literal["model", "lora", "model or empty", "base:model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ KINDS: Final[dict[str, ServerKind]] = {
         ServerKind("vllm", "model", True, {"ignore_eos": True, "min_tokens": MAX}),
         ServerKind("builtin", "model", True, {"ignore_eos": True, "min_tokens": MAX}),
         ServerKind("sglang", "base:model", True, {"ignore_eos": True, "min_tokens": MAX}),
-        ServerKind("lorax", "adapter_id", False, {"ignore_eos_token": True}),
+        ServerKind("lorax", "model or empty", False, {"ignore_eos_token": True}),
         ServerKind("tgi", "model", False, {}, "answers may end early: it has no field that forces a length."),
         ServerKind(
             "llama.cpp", "lora", True, {"ignore_eos": True, "cache_prompt": False},
@@ -62,11 +62,10 @@ def body_of(
         body["lora"] = (
             [{"id": 0, "scale": 0.0}] if adapter is None else [{"id": _number(adapter), "scale": 1.0}]
         )
+    elif kind.adapter_field == "model or empty":  # LoRAX: the base has no name, adapter_id is of /generate
+        body["model"] = adapter or ""
     elif adapter is not None:
-        if kind.adapter_field == "adapter_id":
-            body["adapter_id"] = adapter
-        else:
-            body["model"] = f"{model}:{adapter}" if kind.adapter_field == "base:model" else adapter
+        body["model"] = f"{model}:{adapter}" if kind.adapter_field == "base:model" else adapter
     return body
 
 

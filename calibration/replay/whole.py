@@ -19,8 +19,8 @@ from calibration.livesetup import LiveSetup
 from calibration.replay.client import Target, replay_url
 from calibration.replay.journal import Journal
 from calibration.replay.prompts import prompts_for
-from calibration.replay.rows import result_of
-from calibration.replay.servers import KINDS
+from calibration.replay.rows import Row, result_of
+from calibration.replay.servers import KINDS, ServerKind
 
 Progress = Callable[[float, str], None]
 
@@ -118,22 +118,26 @@ def _there(asked: Asked, trace: Trace, tell: Progress | None) -> ReplayResult:
         rows = asyncio.run(
             replay_url(target, trace, prompts, speed=asked.speed, journal=journal, progress=tell)
         )
-    wanted = trace.output_tokens.tolist()
-    notes: tuple[str, ...] = (kind.note,) if kind.note else ()
-    if resumed:
-        notes += (f"went on after an interruption: {resumed} requests were answered before it.",)
-    if not kind.token_ids:
-        notes += ("prompts were sent as words, so their tokens are about as many as the trace wants.",)
-    short = sum(row.status == OK and row.output_tokens < want for row, want in zip(rows, wanted, strict=True))
-    if short:
-        notes += (
-            f"{short} answers are shorter than the trace wants: the server did not keep to the length.",
-        )
     header = {
         "target": asked.url, "engine": asked.server, "model": asked.model, "seed": asked.seed,
-        "command": asked.command, "notes": notes,
+        "command": asked.command, "notes": _notes(kind, resumed, rows, trace),
     }  # fmt: skip
     return result_of(trace, rows, asked.speed, header, None)
+
+
+def _notes(kind: ServerKind, resumed: int, rows: list[Row], trace: Trace) -> tuple[str, ...]:
+    """What a reader of a result over HTTP must know."""
+    notes = [kind.note] if kind.note else []
+    if resumed:
+        notes.append(f"went on after an interruption: {resumed} requests were answered before it.")
+    if not kind.token_ids:
+        notes.append("prompts were sent as words, so their tokens are not as many as the trace wants.")
+    pairs = zip(rows, trace.output_tokens.tolist(), strict=True)
+    if short := sum(row.status == OK and row.output_tokens < wanted for row, wanted in pairs):
+        notes.append(
+            f"{short} answers are shorter than the trace wants: the server did not keep to the length."
+        )
+    return tuple(notes)
 
 
 def _digest(trace: Trace) -> str:
