@@ -49,7 +49,7 @@ class Faulty:
             await asyncio.sleep(0.2)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        tokens = body["max_tokens"]
+        tokens = body["max_tokens"] - (broken == "short")
         for number in range(tokens):
             if broken == "cut" and number == 1:
                 request.transport.close()  # type: ignore[union-attr]

@@ -116,6 +116,14 @@ def test_an_address_that_is_none_is_refused(url: str, trace_file: str, tmp_path:
         replayed(server, trace_file, tmp_path)
 
 
+def test_answers_shorter_than_wanted_are_told(trace_file: str, tmp_path: Path) -> None:
+    with serving(Faulty("short", every=3)) as server:
+        result = replayed(server, trace_file, tmp_path)
+    assert result.errors == {}
+    assert (result.output_tokens < result.wanted_tokens).sum() == 10
+    assert any("10 answers are shorter" in note for note in result.header.notes)
+
+
 def test_figures_are_of_answered_requests(trace_file: str, tmp_path: Path) -> None:
     with serving(Faulty("500", every=3)) as server:
         found = figures(replayed(server, trace_file, tmp_path))
