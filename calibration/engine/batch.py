@@ -162,9 +162,8 @@ def _attention_groups(
 
 
 def _ladder(blocks: int) -> int:
-    """Round up so that sequences of one group differ by a quarter at most: 1 .. 8, 10, 12, 14, 16, 20, ..."""
-    step = 1 << max(0, (blocks - 1).bit_length() - 3)
-    return -(-blocks // step) * step
+    """Round up to 8, 16, 32, ...: one group more costs each layer a round of calls, padding costs less."""
+    return max(8, 1 << (blocks - 1).bit_length())
 
 
 def _group(

@@ -34,7 +34,7 @@ def paged_attention(query: Tensor, cache: KvCache, layer: int, batch: StepBatch 
 
     query: (tokens, heads, head_dim) -> (tokens, heads · head_dim).
 
-    The blocks of a group are gathered into one padded tensor, at most a quarter of it padding, and
+    The blocks of a group are gathered into one tensor, padded to its longest sequence, and
     torch's scaled_dot_product_attention does the rest. Decodes of fixed shape on a GPU have a kernel
     that reads the blocks where they are (attention_triton.py).
     """

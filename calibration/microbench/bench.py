@@ -56,20 +56,22 @@ class Bench:
         """A step's tensors on the device."""
         return step_batch(rows, self.limits.kv_block_tokens).to(self.runner.device)
 
-    def rows(self, sequences: int, new_tokens: int, context: int, adapters: int = 0) -> list[Row]:
-        """Sequences of one kind, each with blocks of its own as far as there are some."""
-        blocks = -(-(context + new_tokens) // self.limits.kv_block_tokens)
+    def rows(self, sequences: int, new_tokens: int, context: int, *, spread: bool = False) -> list[Row]:
+        """Sequences of one kind, each with blocks of its own as far as there are some.
+
+        Spread: contexts lie evenly from a third of the mean to five thirds, as in a batch of real requests.
+        """
         tokens = [1 + i % (self.shape.vocab_size - 1) for i in range(new_tokens)]
-        return [
-            Row(
-                tokens,
-                context,
-                [(index * blocks + place) % self.kv_blocks for place in range(blocks)],
-                slot=index % adapters if adapters else -1,
-                outputs=1,
-            )
-            for index in range(sequences)
-        ]
+        found, first = [], 0
+        for index in range(sequences):
+            own = context
+            if spread and sequences > 1:
+                own = round(context * (1 / 3 + 4 / 3 * index / (sequences - 1)))
+            blocks = -(-(own + new_tokens) // self.limits.kv_block_tokens)
+            places = [(first + place) % self.kv_blocks for place in range(blocks)]
+            found.append(Row(tokens, own, places, outputs=1))
+            first += blocks
+        return found
 
     def prompts(self, tokens: int, slot: int = -1) -> list[Row]:
         """Prompts that have so many tokens together, none longer than the model has positions for."""

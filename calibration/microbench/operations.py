@@ -90,8 +90,8 @@ def heads(bench: Bench) -> Iterator[Point]:
 
 
 def decode_attention(bench: Bench) -> Iterator[Point]:
-    """Attention of S sequences with one new token each on equal contexts, all layers."""
-    longest = _longest(bench)
+    """Attention of S sequences with one new token each, all layers; contexts of a batch differ."""
+    longest = 3 * _longest(bench) // 5  # the longest of a batch has five thirds of the mean
     for sequences in sorted({*ladder(bench.limits.max_num_seqs)[::2], bench.limits.max_num_seqs}):
         for context in sorted({16, longest // 4, longest}):
             fits = sequences * (context + 1) <= bench.kv_blocks * bench.limits.kv_block_tokens
@@ -148,7 +148,7 @@ def _lora(bench: Bench, rank: int, slots: int, adapters: int, tokens: int) -> Po
 
 def _attention(bench: Bench, operation: str, sequences: int, new: int, context: int) -> Point:
     def prepare() -> Callable[[], object]:
-        batch = bench.batch(bench.rows(sequences, new, context))
+        batch = bench.batch(bench.rows(sequences, new, context, spread=new == 1))
         query = bench.random(sequences * new, bench.shape.heads, bench.shape.head_dim)
 
         def work() -> None:

@@ -29,7 +29,7 @@ from calibration.microbench.drafts import draft_term, label, measure_drafts
 from calibration.microbench.loads import measure_loads, measure_merges
 from calibration.microbench.operations import points
 from calibration.microbench.samples import Samples
-from calibration.microbench.steps import HELD_OUT, designs, run_design, run_mixture
+from calibration.microbench.steps import HELD_OUT, Design, designs, run_design, run_mixture
 from calibration.microbench.terms import Mark, balance, load_terms, micro_terms, residual
 from calibration.randomweights import write_adapter
 
@@ -38,6 +38,9 @@ _MICRO, _STEPS = 0.45, 0.40
 """Shares of the budget: microbenchmarks, engine steps; the rest is loads, merges, drafts and the mixture."""
 _LEAST_ROUNDS = 3
 _LEAST_DESIGNS = 12
+_MOST_PASSES = 50
+_MIXTURE_EVERY = 6
+_MIXTURE_REQUESTS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,26 +155,47 @@ def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress)
     engine = Engine(wish.model_dir, limits, names, options)
     startup_s = perf_counter() - began
     adapters = tuple(names)
-    longest = max(16, min(engine.architecture.max_positions // 2, 1024))
-    todo = designs(engine, adapters, longest, wish.seed)
+    todo = designs(engine, adapters, _longest(engine), wish.seed)
     if todo:
         run_design(engine, todo[0], adapters, wish.seed)  # warm up, adapters too
     for index in range(len(adapters)):
         engine.add_request([1, 2, 3], adapter=adapters[index], max_tokens=1, ignore_eos=True)
     while engine.busy:
         engine.step()
-    end = perf_counter() + _STEPS * wish.budget_s
-    for number, design in enumerate(todo):
-        if number >= _LEAST_DESIGNS and perf_counter() > end:
-            break
-        if not samples.has_run(design.name):
-            samples.add_steps(design.name, run_design(engine, design, adapters, wish.seed))
-        tell(0.02 + _MICRO + _STEPS * number / len(todo), f"engine steps: {design.name}")
-    if not samples.has_run(HELD_OUT):
-        requests = int(np.clip(wish.budget_s, 8, 60))
-        samples.add_steps(HELD_OUT, run_mixture(engine, adapters, longest, requests, wish.seed))
+    _passes(wish, engine, todo, samples, tell)
     engine.close()
     return startup_s, engine.graphs
+
+
+def _passes(wish: Wish, engine: Engine, todo: list[Design], samples: Samples, tell: Progress) -> None:
+    """Pass after pass over all designs, pieces of the mixture between them, until the budget is spent.
+
+    A machine is faster in one second than in the next: what is compared must be spread alike over time.
+    """
+    adapters, longest = engine.adapters, _longest(engine)
+    began, done, pieces = perf_counter(), 0, 0
+    allowed_s = _STEPS * wish.budget_s
+    for turn in range(_MOST_PASSES):
+        for design in todo:
+            spent_s = perf_counter() - began
+            if spent_s > allowed_s and done >= _LEAST_DESIGNS and pieces:
+                return
+            name = f"{design.name}#{turn}"
+            if not samples.has_run(name):
+                samples.add_steps(name, run_design(engine, design, adapters, wish.seed + turn))
+            if done % _MIXTURE_EVERY == _MIXTURE_EVERY - 1:
+                piece = f"{HELD_OUT}#{pieces}"
+                if not samples.has_run(piece):
+                    found = run_mixture(engine, adapters, longest, _MIXTURE_REQUESTS, wish.seed + pieces)
+                    samples.add_steps(piece, found)
+                pieces += 1
+            done += 1
+            share = min(1.0, spent_s / max(allowed_s, 1e-9))
+            tell(0.02 + _MICRO + _STEPS * share, f"engine steps: {name}")
+
+
+def _longest(engine: Engine) -> int:
+    return max(16, min(engine.architecture.max_positions // 2, 1024))
 
 
 def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s: float) -> Profile:

@@ -18,7 +18,7 @@ HELD_OUT = "held-out"
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """So many sequences of one length, over so many adapters, for some answer tokens."""
+    """So many sequences around one length, over so many adapters, for some answer tokens."""
 
     sequences: int
     prompt_tokens: int
@@ -35,6 +35,7 @@ def designs(engine: Engine, adapters: Sequence[str], longest: int, seed: int) ->
     """What to run, in a random order, so that any part of it covers the range."""
     limits = engine.limits
     held = engine.options.kv_blocks * limits.kv_block_tokens
+    longest = 3 * longest // 5
     lengths = sorted({8, longest // 8, longest // 3, longest})
     counts = sorted({0, 1, min(3, limits.max_loras), limits.max_loras} if adapters else {0})
     found = [
@@ -53,7 +54,9 @@ def run_design(engine: Engine, design: Design, adapters: Sequence[str], seed: in
     random = np.random.default_rng([seed, design.sequences, design.prompt_tokens, design.adapters])
     for index in range(design.sequences):
         name = adapters[index % design.adapters] if design.adapters else None
-        _add(engine, random, design.prompt_tokens, design.output_tokens, name)
+        share = 1.0 if design.sequences == 1 else 1 / 3 + 4 / 3 * index / (design.sequences - 1)
+        length = max(2, round(design.prompt_tokens * share))
+        _add(engine, random, length, design.output_tokens, name)
     return _until_done(engine)
 
 

@@ -75,10 +75,16 @@ def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseRes
     rate = case.load * capacity_rps(ground, case, first)
     trace = trace_of(case, rate, ground.duration_s, _longest(ground), ground.seed)
     prompts = _prompts(ground, case, trace)
-    results = []
-    for name, option in usable.items():
-        tell(f"{case.name}: {name}")
-        results.append(_option(ground, case, option, setups[name], trace, prompts, rate))
+    runs: dict[str, list[ReplayResult]] = {name: [] for name in usable}
+    for turn in range(ground.replays):  # in turn, so that a slow minute hits all options alike
+        for name in usable:
+            tell(f"{case.name}: {name}, replay {turn + 1}")
+            asked = _as_asked(trace, setups[name])
+            runs[name].append(_replay(setups[name], asked, prompts, ground.seed + turn))
+    results = [
+        _option(ground, case, option, setups[name], trace, runs[name], rate)
+        for name, option in usable.items()
+    ]
     decision = decide(
         {result.name: figure(result.predicted, case.objective) for result in results},
         {result.name: figure(result.measured, case.objective) for result in results},
@@ -101,12 +107,10 @@ def _option(
     option: Variation,
     setup: LiveSetup,
     trace: Trace,
-    prompts: Sequence[Sequence[int]],
+    runs: Sequence[ReplayResult],
     rate: float,
 ) -> OptionResult:
-    asked = _as_asked(trace, setup)
-    predicted = predicted_of(ground, option, setup, asked)
-    runs = [_replay(setup, asked, prompts, ground.seed + number) for number in range(ground.replays)]
+    predicted = predicted_of(ground, option, setup, _as_asked(trace, setup))
     figures = [figures_of(run) for run in runs]
     measured = mean_figures(figures)
     foreseen = figures_of(predicted)

@@ -161,7 +161,7 @@ def prepare(asked: Asked, tell: Progress) -> Ground:
         max_cpu_loras=_ADAPTERS,
         max_lora_rank=_RANK,
     )
-    options = EngineOptions(kv_blocks=1024)
+    options = EngineOptions(kv_blocks=1024, dtype="float32")  # bf16 on a CPU compiles for each new shape
     adapters = _adapters(asked.out, folder, shape_name)
     setup = LiveSetup(folder, limits, options, adapters)
     drafts: dict[str, Path] = {}
@@ -201,7 +201,7 @@ def _adapters(out: Path, model_dir: Path, name: str) -> dict[str, Path]:
     for index in range(_ADAPTERS):
         folder = cache_folder() / "adapters" / f"{name}-r{_RANK}" / f"a{index}"
         if not (folder / "adapter_config.json").exists():
-            write_adapter(architecture.shape, folder, _RANK, dtype=architecture.stored_dtype, seed=index)
+            write_adapter(architecture.shape, folder, _RANK, dtype="float32", seed=index)
         found[f"a{index}"] = folder
     return found
 

@@ -84,10 +84,10 @@ def test_its_clock_predicts_steps_that_no_fit_saw(measured: tuple[Profile, Path]
     profile, path = measured
     samples = read_samples(profile, path)
     clock = ProfileClock(profile, profile.models[0], LIMITS)
-    held = [step for step in samples.steps if step["run"] == HELD_OUT]
+    held = [step for step in samples.steps if step["run"].startswith(HELD_OUT)]
     ratios = [clock.parts(batch_of(step)).total / step["s"] for step in held]
     assert 0.5 < float(np.median(ratios)) < 2.0  # shared cores: see docs/validation.md
-    fitted = {step["run"] for step in samples.steps} - {HELD_OUT}
+    fitted = {step["run"] for step in samples.steps if not step["run"].startswith(HELD_OUT)}
     assert len(fitted) >= 12
 
 
