@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -16,11 +16,15 @@ from advisor.spec.spec import Spec
 Floats = NDArray[np.float64]
 PERCENTILES: Final = (50, 90, 99)
 LATENCIES: Final = ("ttft", "tpot", "itl", "e2e")
+SHARES: Final = tuple(index / 40 for index in range(41))
+"""Of requests: where a distribution is kept."""
 
 
 class _Run(Protocol):
     @property
     def done(self) -> NDArray[np.bool_]: ...
+    @property
+    def output_tokens(self) -> NDArray[np.int64]: ...
     @property
     def ttft_s(self) -> Floats: ...
     @property
@@ -86,6 +90,8 @@ def errors(predicted: Figures, measured: Figures) -> dict[str, float]:
                 found[f"{latency} {name}"] = left[name] / value - 1.0
     if measured.output_tokens_per_s > 0:
         found["throughput"] = predicted.output_tokens_per_s / measured.output_tokens_per_s - 1.0
+    if measured.load_s > 0:
+        found["adapter loads"] = predicted.load_s / measured.load_s - 1.0
     if measured.acceptance_length > 1.0:
         found["acceptance length"] = predicted.acceptance_length / measured.acceptance_length - 1.0
     return found
@@ -131,7 +137,29 @@ def distance(left: Floats, right: Floats) -> Distance:
 
 def distances(left: _Run, right: _Run) -> dict[str, Distance]:
     """Of TTFT, TPOT and E2E."""
-    return {
-        name: distance(getattr(left, f"{name}_s")[left.done], getattr(right, f"{name}_s")[right.done])
-        for name in ("ttft", "tpot", "e2e")
-    }
+    return {name: distance(_latency(left, name), _latency(right, name)) for name in ("ttft", "tpot", "e2e")}
+
+
+class Curves(Spec):
+    """One latency's distribution: its quantiles at `SHARES`, seconds."""
+
+    predicted_s: tuple[float, ...]
+    replays_s: tuple[tuple[float, ...], ...]
+
+
+def curves(predicted: _Run, replays: Sequence[_Run]) -> dict[str, Curves]:
+    """Distributions of TTFT, TPOT and E2E; none where a run answered nothing."""
+    found = {}
+    for name in ("ttft", "tpot", "e2e"):
+        samples = [_latency(run, name) for run in (predicted, *replays)]
+        if all(len(values) for values in samples):
+            first, *others = (tuple(np.quantile(values, SHARES).tolist()) for values in samples)
+            found[name] = Curves(predicted_s=first, replays_s=tuple(others))
+    return found
+
+
+def _latency(run: _Run, name: str) -> Floats:
+    """Of answered requests; TPOT: of answers of at least two tokens."""
+    counts = run.done & (run.output_tokens > 1) if name == "tpot" else run.done
+    values: Floats = getattr(run, f"{name}_s")[counts]
+    return values

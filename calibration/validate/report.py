@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from advisor.files import write_text
+from calibration.validate.charts import distributions, scatter
 from calibration.validate.run import CaseResult, OptionResult
 from calibration.validate.verdict import MOST_UTILISATION
 from calibration.validate.whole import Validation
@@ -95,12 +96,12 @@ def html(result: Validation) -> str:
             f"{escape(result.producer)}, {result.created:%Y-%m-%d}.</p>"
         ),
         f"<pre>{escape(chr(10).join(_sums(result)))}</pre>",
-        _picture(result),
+        scatter(result.cases),
     ]
     for case in result.cases:
         parts.append(f"<h2>{escape(case.name)}</h2>")
         for option in case.options:
-            parts.append(_table(option))
+            parts += [_table(option), distributions(option)]
         decision = case.decision
         parts.append(
             f"<p>By {escape(decision.objective)}: chosen {escape(decision.chosen)}, measured best "
@@ -130,47 +131,6 @@ def _table(option: OptionResult) -> str:
         f"<h3>{escape(option.name)}, utilisation {option.utilisation:.0%}</h3>"
         f"<table><tr>{head}</tr>{''.join(rows)}</table>"
     )
-
-
-def _picture(result: Validation) -> str:
-    """Measured against predicted, every latency cell, logarithmic."""
-    import altair as alt
-    import pandas as pd
-    import vl_convert as vlc
-
-    rows = pd.DataFrame(list(_dots(result)))
-    if rows.empty:
-        return ""
-    low, high = float(rows["measured"].min()), float(rows["measured"].max())
-    scale = alt.Scale(type="log", domain=[low * 0.7, high * 1.4])
-    dots = (
-        alt.Chart(rows)
-        .mark_point(filled=True, size=28, opacity=0.6)
-        .encode(
-            x=alt.X("measured", scale=scale, title="measured, ms"),
-            y=alt.Y("predicted", scale=scale, title="predicted, ms"),
-            color=alt.Color("figure", title=None),
-            shape=alt.Shape("percentile", title=None),
-        )
-    )
-    ends = pd.DataFrame({"x": [low, high], "y": [low, high]})
-    line = alt.Chart(ends).mark_line(color="#888", strokeDash=[4, 3]).encode(x="x", y="y")
-    chart = (line + dots).properties(width=560, height=440)
-    svg: str = vlc.vegalite_to_svg(chart.to_json())
-    return svg
-
-
-def _dots(result: Validation) -> Any:
-    for case in result.cases:
-        for option in case.options:
-            for latency in ("ttft", "tpot", "e2e"):
-                left, right = (getattr(side, f"{latency}_s") for side in (option.predicted, option.measured))
-                for percentile in ("p50", "p99"):
-                    if right[percentile] > 0 and left[percentile] > 0:
-                        yield {
-                            "figure": latency.upper(), "percentile": percentile,
-                            "measured": _MS * right[percentile], "predicted": _MS * left[percentile],
-                        }  # fmt: skip
 
 
 def markdown(result: Validation) -> str:

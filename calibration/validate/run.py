@@ -17,10 +17,18 @@ from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Trace
 from calibration.engine.speculate import ModelDraft, NgramDraft
 from calibration.livesetup import LiveSetup
-from calibration.predict import predict
+from calibration.predict import predict, replica_of
 from calibration.replay.inprocess import replay_engine
 from calibration.replay.prompts import prompts_for
-from calibration.validate.compare import Distance, Figures, distances, figures_of, mean_figures
+from calibration.validate.compare import (
+    Curves,
+    Distance,
+    Figures,
+    curves,
+    distances,
+    figures_of,
+    mean_figures,
+)
 from calibration.validate.matrix import Case, Variation, trace_of
 from calibration.validate.verdict import Cell, Decision, cells_of, decide
 
@@ -39,6 +47,12 @@ class OptionResult(Spec):
     distances: dict[str, Distance] = Field(description="Prediction to first replay.")
     noise: dict[str, Distance] = Field(description="First replay to second.")
     client_late: bool
+    step_errors: tuple[float, ...] = Field(
+        (),
+        description="For each replay: the profile's time for the very batches that ran, over their measured "
+        "time, less one. Where replays differ, the machine's speed did.",
+    )
+    curves: dict[str, Curves] = Field(default_factory=dict, description="Latency -> distributions.")
 
 
 class CaseResult(Spec):
@@ -75,12 +89,12 @@ def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseRes
     rate = case.load * capacity_rps(ground, case, first)
     trace = trace_of(case, rate, ground.duration_s, _longest(ground), ground.seed)
     prompts = _prompts(ground, case, trace)
-    runs: dict[str, list[ReplayResult]] = {name: [] for name in usable}
+    runs: dict[str, list[tuple[ReplayResult, float]]] = {name: [] for name in usable}
     for turn in range(ground.replays):  # in turn, so that a slow minute hits all options alike
         for name in usable:
             tell(f"{case.name}: {name}, replay {turn + 1}")
             asked = _as_asked(trace, setups[name])
-            runs[name].append(_replay(setups[name], asked, prompts, ground.seed + turn))
+            runs[name].append(_replay(ground, setups[name], asked, prompts, ground.seed + turn))
     results = [
         _option(ground, case, option, setups[name], trace, runs[name], rate)
         for name, option in usable.items()
@@ -107,10 +121,11 @@ def _option(
     option: Variation,
     setup: LiveSetup,
     trace: Trace,
-    runs: Sequence[ReplayResult],
+    replays: Sequence[tuple[ReplayResult, float]],
     rate: float,
 ) -> OptionResult:
     predicted = predicted_of(ground, option, setup, _as_asked(trace, setup))
+    runs = [run for run, _ in replays]
     figures = [figures_of(run) for run in runs]
     measured = mean_figures(figures)
     foreseen = figures_of(predicted)
@@ -124,15 +139,26 @@ def _option(
         distances=distances(predicted, runs[0]),
         noise=distances(runs[0], runs[1]) if len(runs) > 1 else {},
         client_late=any(run.header.client_late for run in runs),
+        step_errors=tuple(error for _, error in replays),
+        curves=curves(predicted, runs),
     )
 
 
-def _replay(setup: LiveSetup, trace: Trace, prompts: Sequence[Sequence[int]], seed: int) -> ReplayResult:
+def _replay(
+    ground: Ground, setup: LiveSetup, trace: Trace, prompts: Sequence[Sequence[int]], seed: int
+) -> tuple[ReplayResult, float]:
+    """A replay, and how far the profile is off on the steps that it was made of."""
+    clock = replica_of(ground.profile, setup, trace).clock
     engine = setup.engine()
     try:
-        return replay_engine(engine, trace, prompts, seed=seed)
+        result = replay_engine(engine, trace, prompts, seed=seed)
+        count = int((result.header.counters or {})["steps"])
+        steps = list(engine.books.steps)[-count:] if count else []
     finally:
         engine.close()
+    took_s = sum(step.end_s - step.start_s - step.load_s for step in steps)
+    foreseen_s = sum(sum(clock.parts(step.batch)) for step in steps)
+    return result, foreseen_s / took_s - 1.0 if took_s > 0 else 0.0
 
 
 def variant(ground: Ground, case: Case, option: Variation) -> LiveSetup:

@@ -11,7 +11,7 @@ from pydantic import Field
 from advisor.spec.spec import Spec
 from calibration.validate.compare import Figures, errors
 
-LIMITS: Final = {"p50": 0.05, "p90": 0.10, "p99": 0.10, "throughput": 0.03, "length": 0.05}
+LIMITS: Final = {"p50": 0.05, "p90": 0.10, "p99": 0.10, "throughput": 0.03, "length": 0.05, "loads": 0.10}
 """Largest allowed relative error below 85 % utilisation: design.md section 7."""
 NOISE_FACTOR: Final = 1.5
 MOST_UTILISATION: Final = 0.85
