@@ -13,8 +13,9 @@ CODE := advisor calibration tests $(wildcard app.py benchmarks examples)
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(VENV)/.base ## set up and run the main job on the shipped example
+demo: $(VENV)/.live ## set up, run the main job on the shipped example, then prove it live on this machine
 	$(BIN)/advisor demo
+	$(BIN)/calibrate demo
 
 test: check ## set up, check and test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -34,13 +35,13 @@ setup: $(VENV)/.dev ## everything that checks, tests and the app need
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 
-# --- the environment: base (advisor alone), app (with the web app), dev (with checks and tests)
+# --- the environment: live (with the live engine), app (with the web app), dev (with checks and tests)
 
-$(VENV)/.base: EXTRAS :=
+$(VENV)/.live: EXTRAS := [calibrate]
 $(VENV)/.app: EXTRAS := [app]
-$(VENV)/.dev: EXTRAS := [app,import,dev]
+$(VENV)/.dev: EXTRAS := [app,calibrate,dev,import,reference]
 
-$(VENV)/.base $(VENV)/.app $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+$(VENV)/.live $(VENV)/.app $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	@touch $@
 

@@ -131,13 +131,21 @@ class LoraTerm(Provenance):
 
 
 class DraftTerm(Provenance):
-    """Cost of drafting: γ·(fixed_s + per_sequence_s·S + per_context_token_s·C) a step, and memory."""
+    """Cost of drafting: γ·(fixed_s + per_sequence_s·S + per_context_token_s·C) + per_prompt_token_s·P a step.
+
+    P are prompt tokens of the step, which a draft model reads as well. A verify step computes
+    1 + γ·drafted_share tokens a sequence: n-gram drafts only where something matches.
+    """
 
     method: Literal["ngram", "draft_model", "eagle3"] = Field(description="How tokens are drafted.")
     model: str | None = Field(None, description="Catalog name of the draft model; null for other methods.")
     fixed_s: NonNegative = Field(description="A draft token of the whole batch.")
     per_sequence_s: NonNegative = Field(0.0, description="A draft token of one sequence.")
     per_context_token_s: NonNegative = Field(0.0, description="A draft token and a token of total context.")
+    per_prompt_token_s: NonNegative = Field(0.0, description="A token of a prompt chunk of the step.")
+    drafted_share: float = Field(
+        1.0, ge=0, le=1, description="Drafts that there are, of γ a sequence and step; below 1 for n-gram."
+    )
     weights_bytes: NonNegative = Field(0.0, description="On each device.")
     kv_bytes_per_token: NonNegative = Field(0.0, description="On each device, besides the target's.")
     acceptance: Acceptance = Field(description="Of this draft for the base model.")

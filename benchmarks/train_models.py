@@ -1,4 +1,4 @@
-"""Trains the tiny family in data/models: a base, three LoRA adapters, a stock draft, a custom draft an adapter.
+"""Trains the tiny family in data/models: a base, three LoRA adapters, a stock draft, three custom drafts.
 
     python -m benchmarks.train_models [--out data/models] [--scale 1.0]
 
@@ -39,7 +39,8 @@ STEPS = {"base": 2000, "adapter": 300, "stock": 1000, "custom": 300}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--out", type=Path, default=Path("data/models"))
     parser.add_argument("--scale", type=float, default=1.0, help="of the step counts; 0.01 is a trial")
     args = parser.parse_args()
@@ -50,13 +51,15 @@ def main() -> None:
     tokenizer = train_tokenizer(train_prose, train_code, args.out)
     ids = lambda texts: np.asarray(tokenizer.encode("\n\n".join(texts)).ids)  # noqa: E731 - three words
     base_train, base_held = ids(interleaved(train_prose * 4, train_code)), ids(held_prose + held_code[:60])
-    metrics: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__, "steps": steps}
+    metrics: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
+    metrics["steps"] = steps
     base = model(BASE)
     began = time.perf_counter()
     train(base, base_train, steps["base"], 2e-3, "base")
     metrics["base"] = {"held_out_loss": loss_of(base, base_held), "tokens": len(base_train)}
     save_model(base, args.out / "base")
-    base.load_state_dict(LlamaForCausalLM.from_pretrained(args.out / "base", dtype=torch.float32).state_dict())
+    stored = LlamaForCausalLM.from_pretrained(args.out / "base", dtype=torch.float32)
+    base.load_state_dict(stored.state_dict())
     stock = model(DRAFT)
     distil(stock, base, base_train, steps["stock"], 3e-3, "stock draft")
     metrics["draft-stock"] = {"held_out_loss": loss_of(stock, base_held)}
@@ -148,7 +151,8 @@ def train_tokenizer(prose: list[str], code: list[str], out: Path) -> Tokenizer:
     for name in ("base", "draft-stock", *(f"draft-{style}" for style in STYLES)):
         (out / name).mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "base" / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>", "model_max_length": CONTEXT}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>"}
+    config |= {"model_max_length": CONTEXT}
     (out / "base" / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return tokenizer
 
@@ -157,12 +161,16 @@ def train_tokenizer(prose: list[str], code: list[str], out: Path) -> Tokenizer:
 
 
 def model(sizes: dict[str, int]) -> LlamaForCausalLM:
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=VOCAB, max_position_embeddings=CONTEXT, tie_word_embeddings=True, bos_token_id=None,
-            eos_token_id=0, pad_token_id=None, **sizes,
-        )  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=VOCAB,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=None,
+        **sizes,
     )
+    return LlamaForCausalLM(config)
 
 
 def batches(ids: np.ndarray, steps: int, seed: int) -> Iterator[Tensor]:
@@ -193,7 +201,12 @@ def distil(network: Any, teacher: Any, ids: np.ndarray, steps: int, rate: float,
 
 
 def optimise(
-    network: Any, loss_at: Callable[[Tensor], Tensor], data: Iterator[Tensor], steps: int, rate: float, name: str
+    network: Any,
+    loss_at: Callable[[Tensor], Tensor],
+    data: Iterator[Tensor],
+    steps: int,
+    rate: float,
+    name: str,
 ) -> None:
     weights = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.95), weight_decay=0.01)

@@ -31,6 +31,7 @@ class Measured:
     high: tuple[float, ...]
     verify_steps: int
     prompts: int
+    drafted_share: float  # drafts that there were, of γ a verify step
 
     @property
     def length(self) -> float:
@@ -81,7 +82,9 @@ def measure_acceptance(
         }
         _count(engine, rows, counts)
     engine.close()
-    return _measured(counts, seed, f"{len(prompts)} prompts, {output_tokens} tokens each, {_name(setup)}")
+    drafted = sum(engine.books.counters.drafted) / max(gamma * counts[:, 0].sum(), 1)
+    source = f"{len(prompts)} prompts, {output_tokens} tokens each, {_name(setup)}"
+    return _measured(counts, min(drafted, 1.0), seed, source)
 
 
 def _count(engine: Engine, rows: dict[int, int], counts: np.ndarray) -> None:
@@ -98,7 +101,7 @@ def _count(engine: Engine, rows: dict[int, int], counts: np.ndarray) -> None:
                 row[1 : len(output.tokens)] += 1
 
 
-def _measured(counts: np.ndarray, seed: int, source: str) -> Measured:
+def _measured(counts: np.ndarray, drafted_share: float, seed: int, source: str) -> Measured:
     """Marginals and their bootstrap over prompts."""
     total = counts.sum(axis=0)
     random = np.random.default_rng(seed)
@@ -113,6 +116,7 @@ def _measured(counts: np.ndarray, seed: int, source: str) -> Measured:
         tuple(high.tolist()),
         int(total[0]),
         len(counts),
+        float(drafted_share),
     )
 
 
@@ -133,7 +137,8 @@ def with_acceptance(profile: Profile, draft: NgramDraft | ModelDraft, found: Mea
     drafts = list(terms.drafts)
     for place, term in enumerate(drafts):
         if _is(term, method, model):
-            drafts[place] = term.model_copy(update={"acceptance": found.acceptance})
+            update: dict[str, object] = {"acceptance": found.acceptance, "drafted_share": found.drafted_share}
+            drafts[place] = term.model_copy(update=update)
             models = (terms.model_copy(update={"drafts": tuple(drafts)}), *profile.models[1:])
             return profile.model_copy(update={"models": models})
     known = ", ".join(f"{t.method} {t.model or ''}".strip() for t in drafts) or "none"

@@ -1,6 +1,6 @@
 """The clock of one replica: a profile's terms, put together into the seconds of a step.
 
-    device = dense(T) + attention + head(outputs) + lora(T, A) + draft(S, γ, C) + all_reduce(T)
+    device = dense(T) + attention + head(outputs) + lora(T, A) + draft(S, γ, C, P) + all_reduce(T)
     step   = device + host(S, T)                 serial engines
     step   = max(device, host(S, T)) + ε         engines that overlap host work
 
@@ -57,6 +57,7 @@ class ProfileClock:
         self._attn_slope = by_count(decode.sequences, decode.per_context_token_s, seats)
         self._lora = _lora_of(terms, limits, modules)
         self._draft = draft
+        self._drafted_share = 1.0 if draft is None else draft.drafted_share
         host = profile.host
         self._host_fixed, self._host_sequence = host.fixed_s, host.per_sequence_s
         self._host_token, self._epsilon, self._overlapped = host.per_token_s, host.epsilon_s, host.overlapped
@@ -66,6 +67,9 @@ class ProfileClock:
         """Seconds of any step, by component. In one piece, because the simulator spends its time here."""
         decodes, context, chunks, outputs, gamma, adapters = batch
         tokens = decodes * (gamma + 1)
+        if self._drafted_share < 1.0 and gamma:
+            missing = round(decodes * gamma * (1.0 - self._drafted_share))
+            tokens, outputs = tokens - missing, outputs - missing
         attention = self._attn_fixed[decodes] + self._attn_slope[decodes] * context
         prompt = 0
         for new, before in chunks:
@@ -76,7 +80,7 @@ class ProfileClock:
         reduce = self._reduce[tokens] if chunks else self._reduce_graph[tokens]
         head = self._head[outputs]
         lora = self._lora.seconds(tokens, adapters, prompt)
-        draft = self._draft_s(decodes, gamma, context) if gamma else 0.0
+        draft = self._draft_s(decodes, gamma, context, prompt) if gamma else 0.0
         host = self._host_fixed + self._host_sequence * (decodes + len(chunks)) + self._host_token * tokens
         if self._overlapped:
             host -= dense + attention + head + lora + draft + reduce
@@ -99,7 +103,7 @@ class ProfileClock:
 
     def _line(self, decodes: int, adapters: int, gamma: int, low: float) -> DecodeLine:
         """Build the line that begins at context `low`; the host knot splits the range at most once."""
-        tokens = decodes * (gamma + 1)
+        tokens = decodes * (gamma + 1) - round(decodes * gamma * (1.0 - self._drafted_share))
         draft_zero = self._draft_s(decodes, gamma, 0)
         draft_slope = self._draft_s(decodes, gamma, 1) - draft_zero
         device = (
@@ -135,12 +139,16 @@ class ProfileClock:
             math.inf,
         )
 
-    def _draft_s(self, decodes: int, gamma: int, context: int) -> float:
-        """γ·(fixed + per_sequence·S + per_context_token·C)."""
+    def _draft_s(self, decodes: int, gamma: int, context: int, prompt: int = 0) -> float:
+        """γ·(fixed + per_sequence·S + per_context_token·C) with decodes, and per_prompt_token·P."""
         draft = self._draft
-        if draft is None or not gamma or not decodes:
+        if draft is None or not gamma:
             return 0.0
-        return gamma * (draft.fixed_s + draft.per_sequence_s * decodes + draft.per_context_token_s * context)
+        seconds = draft.per_prompt_token_s * prompt
+        if decodes:
+            per_token = draft.fixed_s + draft.per_sequence_s * decodes + draft.per_context_token_s * context
+            seconds += gamma * per_token
+        return seconds
 
 
 def _lora_of(terms: ModelTerms, limits: EngineLimits, modules: tuple[str, ...]) -> LoraCost:

@@ -37,12 +37,14 @@ def measure_loads(
         fitting = [(folder, rank) for folder, rank in folders if rank <= padded]
         names = {f"{index}": folder for index, (folder, _) in enumerate(fitting * 2)}
         engine = Engine(model_dir, limits, names, options)
+        vocab = engine.architecture.shape.vocab_size
+        prompt = [1 + i % (vocab - 1) for i in range(64)]  # work between loads, as a server has it
         for turn in range(rounds + 1):
             cold = turn % 4 == 3
             for index, (folder, rank) in enumerate(fitting * 2):
                 if cold:
                     drop_from_page_cache(folder / "adapter_model.safetensors")
-                engine.add_request([1, 2, 3], adapter=str(index), max_tokens=1, ignore_eos=True)
+                engine.add_request(prompt, adapter=str(index), max_tokens=1, ignore_eos=True)
                 while engine.busy:
                     engine.step()
                 record = engine.books.loads[-1]

@@ -17,6 +17,9 @@ from calibration.microbench.bench import Bench
 
 _LADDER: Final = tuple(sorted({1, *(2**n for n in range(1, 15)), *(3 * 2**n for n in range(13))}))
 _ATTENTION_BYTES: Final = 2**32
+DECODE: Final = "decode_attention"
+BESIDE: Final = 16
+"""Context of the decode that prompt chunks are measured beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,15 @@ def decode_attention(bench: Bench) -> Iterator[Point]:
         for context in sorted({16, longest // 4, longest}):
             fits = sequences * (context + 1) <= bench.kv_blocks * bench.limits.kv_block_tokens
             if fits and sequences * context * _kv_bytes(bench) <= _ATTENTION_BYTES:
-                yield _attention(bench, "decode_attention", sequences, 1, context)
+                yield _attention(bench, DECODE, sequences, 1, context)
 
 
 def prefill_attention(bench: Bench) -> Iterator[Point]:
-    """Attention of one prompt chunk on its context, all layers."""
+    """Attention of one prompt chunk on its context beside one short decode, all layers.
+
+    Beside a decode, as in most steps that hold a chunk: the engine then attends group by group. What the
+    decode takes is measured on its own, and taken off in terms.py.
+    """
     longest = _longest(bench)
     budget = min(bench.limits.max_num_batched_tokens, longest)
     for new in sorted({n for n in (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096) if n < budget} | {budget}):
@@ -148,8 +155,11 @@ def _lora(bench: Bench, rank: int, slots: int, adapters: int, tokens: int) -> Po
 
 def _attention(bench: Bench, operation: str, sequences: int, new: int, context: int) -> Point:
     def prepare() -> Callable[[], object]:
-        batch = bench.batch(bench.rows(sequences, new, context, spread=new == 1))
-        query = bench.random(sequences * new, bench.shape.heads, bench.shape.head_dim)
+        rows = bench.rows(sequences, new, context, spread=operation == DECODE)
+        rows += [] if operation == DECODE else bench.rows(1, 1, BESIDE)
+        batch = bench.batch(rows)
+        tokens = sum(len(row.tokens) for row in rows)
+        query = bench.random(tokens, bench.shape.heads, bench.shape.head_dim)
 
         def work() -> None:
             with torch.inference_mode():

@@ -87,7 +87,7 @@ def calibrate_engine(
         folders = [
             (write_adapter(shape, Path(scratch) / f"r{rank}-{i}", rank, dtype=dtype, seed=i), rank)
             for rank in ranks
-            for i in range(2)
+            for i in range(4)
         ]
         own = wish.limits.max_lora_rank
         names = {
@@ -97,7 +97,7 @@ def calibrate_engine(
         startup_s, graphs = _steps(wish, names, samples, tell)
         tell(0.88, "adapter loads and merges")
         if wish.limits.max_loras:
-            measure_loads(wish.model_dir, folders, wish.options, samples, rounds=8)
+            measure_loads(wish.model_dir, folders, wish.options, samples, rounds=4)
             engine = Engine(wish.model_dir, wish.limits, {}, wish.options)
             measure_merges(engine, folders[0][0], folders[0][1], samples, rounds=3)
             engine.close()
@@ -223,9 +223,10 @@ def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s
     )
     limits = wish.limits
     balanced = balance(rough, limits, samples, mark.source)
-    drafts = tuple(draft_term(draft, samples, mark) for draft in wish.drafts)
+    done = rough.model_copy(update={"models": (balanced.terms,), "host": balanced.host})
+    drafts = tuple(draft_term(draft, samples, mark, done, limits) for draft in wish.drafts)
     terms = balanced.terms.model_copy(update={"drafts": drafts})
-    done = rough.model_copy(update={"models": (terms,), "host": balanced.host})
+    done = done.model_copy(update={"models": (terms,)})
     left = residual(done, limits, samples, "a mixture of requests on the live engine, in no fit")
     said = ", ".join(f"{name} {scale:.3g}" for name, scale in balanced.scales.items())
     notes = (

@@ -52,7 +52,11 @@ def designs(engine: Engine, adapters: Sequence[str], longest: int, seed: int) ->
 def run_design(engine: Engine, design: Design, adapters: Sequence[str], seed: int) -> list[dict[str, Any]]:
     """All its requests at once: prompt steps, mixed ones, decodes."""
     random = np.random.default_rng([seed, design.sequences, design.prompt_tokens, design.adapters])
+    half = design.sequences // 2
     for index in range(design.sequences):
+        if index == half and half:
+            for _ in range(2):  # the rest come while these run, so that prompts meet decodes
+                engine.step()
         name = adapters[index % design.adapters] if design.adapters else None
         share = 1.0 if design.sequences == 1 else 1 / 3 + 4 / 3 * index / (design.sequences - 1)
         length = max(2, round(design.prompt_tokens * share))
@@ -103,7 +107,8 @@ def _described(steps: Sequence[StepRecord]) -> Iterator[dict[str, Any]]:
             "decodes": batch.decodes, "context": batch.context_tokens,
             "chunks": [list(chunk) for chunk in batch.chunks],
             "outputs": batch.outputs, "gamma": batch.draft_length, "adapters": batch.adapters,
-            "s": end_s - step.start_s - step.load_s, "draft_s": step.draft_s, "model_s": step.model_s,
+            "s": end_s - step.start_s - step.load_s, "draft_s": step.draft_s,
+            "drafted": step.drafted_tokens, "model_s": step.model_s,
         }  # fmt: skip
 
 

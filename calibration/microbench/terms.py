@@ -25,6 +25,7 @@ from advisor.spec.spec import Origin
 from advisor.steptime.attention import chunk_work
 from advisor.steptime.clock import ProfileClock
 from calibration.fit import fit_non_negative
+from calibration.microbench.operations import BESIDE
 from calibration.microbench.samples import Samples
 from calibration.microbench.steps import HELD_OUT, batch_of
 
@@ -107,7 +108,11 @@ def _decode(samples: Samples, mark: Mark) -> DecodeAttention:
 def _prefill(samples: Samples, mark: Mark) -> PrefillAttention:
     """The grid; where a long chunk on a long context did not fit, scaled by the pairs it looks at."""
     points = samples.of("prefill_attention")
-    known = {(p["new"], p["context"]): _median(values) for p, values in points}
+    decode = _decode(samples, mark)
+    beside = decode.fixed_s[0] + decode.per_context_token_s[0] * BESIDE
+    known = {
+        (p["new"], p["context"]): max(_median(values) - beside, 0.1 * _median(values)) for p, values in points
+    }
     new, context = (sorted({key[i] for key in known}) for i in (0, 1))
     rows = []
     for q in new:

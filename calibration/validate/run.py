@@ -13,7 +13,6 @@ from advisor.profile import Profile
 from advisor.replayed import ReplayResult
 from advisor.sim.result import SimResult
 from advisor.spec.spec import Spec
-from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Trace
 from calibration.engine.speculate import ModelDraft, NgramDraft
 from calibration.livesetup import LiveSetup
@@ -74,31 +73,62 @@ class Ground:
     setup: LiveSetup  # the usual engine, with all adapters there are
     profile: Profile
     drafts: Mapping[str, Path] = field(default_factory=dict)  # "stock" -> model folder
-    acceptance: Mapping[str, Acceptance] = field(default_factory=dict)  # draft name -> measured elsewhere
     texts: Callable[[int, int, int], Sequence[Sequence[int]]] | None = None  # (count, tokens, seed)
     replays: int = 2
     duration_s: float = 10.0
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A scenario with everything that its replays need."""
+
+    case: Case
+    setups: Mapping[str, LiveSetup]  # by option, those that can be run here
+    trace: Trace
+    prompts: Sequence[Sequence[int]]
+    rate_rps: float
+
+    def asked(self, option: str) -> Trace:
+        """The trace as this option is asked."""
+        return _as_asked(self.trace, self.setups[option])
+
+
+Runs = Mapping[str, Sequence[tuple[ReplayResult, float]]]
+"""By option: replays, each with the profile's error on its own steps."""
+
+
 def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseResult:
-    """Predict and replay every option of a scenario on one trace."""
-    setups = {option.name: variant(ground, case, option) for option in case.options}
-    usable = {option.name: option for option in case.options if _usable(ground, option)}
-    first = setups[next(iter(usable))]
-    rate = case.load * capacity_rps(ground, case, first)
-    trace = trace_of(case, rate, ground.duration_s, _longest(ground), ground.seed)
-    prompts = _prompts(ground, case, trace)
-    runs: dict[str, list[tuple[ReplayResult, float]]] = {name: [] for name in usable}
-    for turn in range(ground.replays):  # in turn, so that a slow minute hits all options alike
-        for name in usable:
+    """Predict and replay every option of a scenario on one trace, the replays in turn."""
+    planned = plan_case(ground, case)
+    runs: dict[str, list[tuple[ReplayResult, float]]] = {name: [] for name in planned.setups}
+    for turn in range(ground.replays):
+        for name in planned.setups:
             tell(f"{case.name}: {name}, replay {turn + 1}")
-            asked = _as_asked(trace, setups[name])
-            runs[name].append(_replay(ground, setups[name], asked, prompts, ground.seed + turn))
-    results = [
-        _option(ground, case, option, setups[name], trace, runs[name], rate)
-        for name, option in usable.items()
-    ]
+            runs[name].append(replay_option(ground, planned, name, turn))
+    return judge_case(ground, planned, runs)
+
+
+def plan_case(ground: Ground, case: Case) -> Planned:
+    """Set-ups, load and requests."""
+    setups = {
+        option.name: variant(ground, case, option) for option in case.options if _usable(ground, option)
+    }
+    rate = case.load * capacity_rps(ground, case, next(iter(setups.values())))
+    trace = trace_of(case, rate, ground.duration_s, _longest(ground), ground.seed)
+    return Planned(case, setups, trace, _prompts(ground, case, trace), rate)
+
+
+def replay_option(ground: Ground, planned: Planned, name: str, turn: int) -> tuple[ReplayResult, float]:
+    """One live replay on a fresh engine."""
+    setup = planned.setups[name]
+    return _replay(ground, setup, planned.asked(name), planned.prompts, ground.seed + turn)
+
+
+def judge_case(ground: Ground, planned: Planned, runs: Runs) -> CaseResult:
+    """Hold the predictions to the replays."""
+    case = planned.case
+    results = [_option(ground, planned, name, runs[name]) for name in planned.setups]
     decision = decide(
         {result.name: figure(result.predicted, case.objective) for result in results},
         {result.name: figure(result.measured, case.objective) for result in results},
@@ -107,8 +137,8 @@ def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseRes
     return CaseResult(
         name=case.name,
         model=ground.setup.model_dir.name,
-        rate_rps=rate,
-        requests=len(trace),
+        rate_rps=planned.rate_rps,
+        requests=len(planned.trace),
         duration_s=ground.duration_s,
         options=tuple(results),
         decision=decision,
@@ -116,22 +146,17 @@ def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseRes
 
 
 def _option(
-    ground: Ground,
-    case: Case,
-    option: Variation,
-    setup: LiveSetup,
-    trace: Trace,
-    replays: Sequence[tuple[ReplayResult, float]],
-    rate: float,
+    ground: Ground, planned: Planned, name: str, replays: Sequence[tuple[ReplayResult, float]]
 ) -> OptionResult:
-    predicted = predicted_of(ground, option, setup, _as_asked(trace, setup))
+    setup, trace = planned.setups[name], planned.asked(name)
+    predicted = predicted_of(ground, setup, trace)
     runs = [run for run, _ in replays]
     figures = [figures_of(run) for run in runs]
     measured = mean_figures(figures)
     foreseen = figures_of(predicted)
     return OptionResult(
-        name=option.name,
-        utilisation=rate / capacity_rps(ground, case, setup, option),
+        name=name,
+        utilisation=planned.rate_rps / capacity_rps(ground, planned.case, setup),
         predicted=foreseen,
         measured=measured,
         replays=tuple(figures),
@@ -193,16 +218,16 @@ def _usable(ground: Ground, option: Variation) -> bool:
     return option.draft in ("", "ngram") or option.draft in ground.drafts
 
 
-def predicted_of(ground: Ground, option: Variation, setup: LiveSetup, trace: Trace) -> SimResult:
-    """The prediction of an option, with acceptance that was measured on other prompts."""
-    return predict(ground.profile, setup, trace, base=ground.acceptance.get(option.draft), seed=ground.seed)
+def predicted_of(ground: Ground, setup: LiveSetup, trace: Trace) -> SimResult:
+    """The prediction of an option; the profile has acceptance that was measured on other prompts."""
+    return predict(ground.profile, setup, trace, seed=ground.seed)
 
 
-def capacity_rps(ground: Ground, case: Case, setup: LiveSetup, option: Variation | None = None) -> float:
+def capacity_rps(ground: Ground, case: Case, setup: LiveSetup) -> float:
     """Requests a second that an option finishes when all are there at once, by prediction."""
     trace = trace_of(case, 300.0, 1.0, _longest(ground), ground.seed + 1)
     burst = replace(trace, arrival_s=np.zeros(len(trace)))
-    done = predicted_of(ground, option or case.options[0], setup, _as_asked(burst, setup))
+    done = predicted_of(ground, setup, _as_asked(burst, setup))
     return len(trace) / float(np.nanmax(done.last_token_s))
 
 

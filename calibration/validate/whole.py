@@ -14,12 +14,12 @@ from advisor import __version__
 from advisor.errors import InputError, validated
 from advisor.files import read_json, write_text
 from advisor.profile import Profile, load_profile, save_profile
+from advisor.replayed import ReplayResult
 from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Spec
-from advisor.spec.speculation import Acceptance
 from calibration import tinymodels
-from calibration.acceptance import measure_acceptance, with_draft
+from calibration.acceptance import measure_acceptance, with_acceptance, with_draft
 from calibration.engine.options import EngineOptions
 from calibration.engine.speculate import ModelDraft, NgramDraft
 from calibration.livesetup import LiveSetup, set_threads
@@ -28,7 +28,7 @@ from calibration.modelfiles import cache_folder
 from calibration.randomweights import write_adapter, write_model
 from calibration.replay.rows import environment
 from calibration.validate.matrix import CASES, Case
-from calibration.validate.run import CaseResult, Ground, run_case
+from calibration.validate.run import CaseResult, Ground, judge_case, plan_case, replay_option
 from calibration.validate.verdict import MOST_REGRET, MOST_UTILISATION
 
 Progress = Callable[[float, str], None]
@@ -106,10 +106,7 @@ def validate_all(asked: Asked, tell: Progress | None = None) -> Validation:
     cases = chosen(asked.scenarios)
     asked.out.mkdir(parents=True, exist_ok=True)
     ground = prepare(asked, tell)
-    results = []
-    for number, case in enumerate(cases):
-        tell(0.15 + 0.85 * number / len(cases), case.name)
-        results.append(_case(asked, ground, case))
+    results = _cases(asked, ground, cases, tell)
     residual = ground.profile.residual
     said = "" if residual is None else (
         f"median {residual.median_relative:+.1%}, nine in ten within {residual.p90_absolute_relative:.1%} "
@@ -142,13 +139,41 @@ def chosen(names: str) -> Sequence[Case]:
     return [known[name] for name in wanted]
 
 
-def _case(asked: Asked, ground: Ground, case: Case) -> CaseResult:
-    file = asked.out / f"{case.name.replace(', ', '-').replace(' ', '-')}.json"
-    if asked.resume and file.exists():
-        return validated(CaseResult, read_json(file), str(file))
-    result = run_case(ground, case)
-    write_text(file, result.model_dump_json(indent=1) + "\n")
-    return result
+def _cases(asked: Asked, ground: Ground, cases: Sequence[Case], tell: Progress) -> list[CaseResult]:
+    """Rounds over all scenarios, a replay of each option a round.
+
+    Two replays of one option lie minutes apart, so that the noise floor has in it what the machine does
+    over minutes.
+    """
+    kept = {case.name: _kept(asked, case) for case in cases}
+    planned = {case.name: plan_case(ground, case) for case in cases if kept[case.name] is None}
+    runs: dict[str, dict[str, list[tuple[ReplayResult, float]]]] = {
+        name: {option: [] for option in plan.setups} for name, plan in planned.items()
+    }
+    total = sum(map(len, runs.values())) * ground.replays
+    done = 0
+    for turn in range(ground.replays):
+        for name, plan in planned.items():
+            for option in plan.setups:
+                tell(0.15 + 0.85 * done / total, f"{name}: {option}, replay {turn + 1}")
+                runs[name][option].append(replay_option(ground, plan, option, turn))
+                done += 1
+    results = []
+    for case in cases:
+        found = kept[case.name] or judge_case(ground, planned[case.name], runs[case.name])
+        write_text(_file(asked, case), found.model_dump_json(indent=1) + "\n")
+        results.append(found)
+    return results
+
+
+def _file(asked: Asked, case: Case) -> Path:
+    return asked.out / f"{case.name.replace(', ', '-').replace(' ', '-')}.json"
+
+
+def _kept(asked: Asked, case: Case) -> CaseResult | None:
+    """The scenario's result of an earlier run, with --resume."""
+    file = _file(asked, case)
+    return validated(CaseResult, read_json(file), str(file)) if asked.resume and file.exists() else None
 
 
 def prepare(asked: Asked, tell: Progress) -> Ground:
@@ -166,19 +191,19 @@ def prepare(asked: Asked, tell: Progress) -> Ground:
     setup = LiveSetup(folder, limits, options, adapters)
     drafts: dict[str, Path] = {}
     texts = None
-    if asked.model == "tiny":
+    if asked.model == "tiny" and any(case.text for case in chosen(asked.scenarios)):
         drafts = {"stock": tinymodels.draft_dirs()["stock"]}
         texts = lambda count, tokens, seed: tinymodels.prompts("base", count, tokens, seed)  # noqa: E731
     profile = _profile(asked, setup, drafts, tell)
-    acceptance: dict[str, Acceptance] = {}
     if texts is not None:
-        for name in ("ngram", *drafts):
-            how = NgramDraft(3) if name == "ngram" else ModelDraft(3, drafts[name])
-            plain = LiveSetup(folder, limits.model_copy(update=_PLAIN), options)
-            prompts = texts(32, 48, asked.seed + 77)
+        plain = LiveSetup(folder, limits.model_copy(update=_PLAIN), options)
+        hows: list[NgramDraft | ModelDraft] = [NgramDraft(3)]
+        hows += [ModelDraft(3, path) for path in drafts.values()]
+        for how in hows:
+            prompts = texts(32, 48, asked.seed + 77)  # others than those replayed
             found = measure_acceptance(with_draft(plain, how), prompts, output_tokens=64)
-            acceptance[name] = found.acceptance
-    return Ground(setup, profile, drafts, acceptance, texts, asked.replays, asked.duration, asked.seed)
+            profile = with_acceptance(profile, how, found)
+    return Ground(setup, profile, drafts, texts, asked.replays, asked.duration, asked.seed)
 
 
 _PLAIN = {"max_loras": 0, "max_cpu_loras": 0, "max_lora_rank": 0}

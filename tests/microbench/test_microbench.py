@@ -146,7 +146,8 @@ def synthetic() -> Samples:
             samples.add("decode_attention", {"sequences": sequences, "new": 1, "context": context}, seconds)
     for new in (1, 16):
         for context in (0, 64):
-            samples.add("prefill_attention", {"sequences": 1, "new": new, "context": context}, 1e-6 * new)
+            seconds = 1.32e-5 + 1e-6 * new  # a decode on 16 tokens beside it
+            samples.add("prefill_attention", {"sequences": 1, "new": new, "context": context}, seconds)
     for tokens in (2, 8, 32):
         for adapters in (1, 2):
             for rank in (4, 8):
@@ -164,6 +165,7 @@ def test_terms_are_what_the_samples_were_made_of() -> None:
     assert terms.dense.y_s == pytest.approx((1.01e-3, 1.08e-3, 1.32e-3))
     assert terms.attn_decode.per_context_token_s == pytest.approx((2e-7, 2e-7))
     assert terms.attn_decode.fixed_s == pytest.approx((1e-5, 4e-5))
+    assert terms.attn_prefill.seconds[1] == pytest.approx((1.6e-5, 1.6e-5))
     lora = terms.lora
     assert lora is not None
     assert lora.per_adapter_s == pytest.approx(5e-5, rel=0.02)
