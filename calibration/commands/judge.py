@@ -16,31 +16,35 @@ from calibration.commands.terminal import as_json_option, clear_errors, progress
 @click.option("--model", default="tiny", show_default=True, help="tiny, or small (a made-up model of 30 M).")
 @click.option("--profile", type=click.Path(path_type=Path), help="Measured first if left out.")
 @click.option("--calibration-budget", default="60s", show_default=True, help="Where it is measured first.")
+@click.option("--budget", help="For everything: shares it out, instead of the two lengths of time.")
 @click.option("--scenarios", default="all", show_default=True, help="Names with ';' between, quick, or all.")
 @click.option("--replays", type=click.IntRange(1, 20), default=2, show_default=True, help="Of each option.")
 @click.option("--duration", default="10s", show_default=True, help="Of each replay.")
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of torch.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results and report.")
-@click.option("--resume", is_flag=True, help="Keep the scenarios that the folder has.")
+@click.option("--resume", is_flag=True, help="Keep the replays that the folder has.")
 @as_json_option
-def validate(*, as_json: bool, **given: Any) -> None:
+def validate(*, as_json: bool, budget: str | None, **given: Any) -> None:
     r"""Calibrate, predict, replay several times, and print predicted beside measured.
 
-    Writes report.json, report.html and each scenario's own file into the folder.
+    Writes report.json, report.html, each scenario's own file and every replay into the folder.
 
     \b
     Example:
-      calibrate validate --scenarios quick --out validation
+      calibrate validate --scenarios quick --budget 2min --out validation
     """
-    with clear_errors("Go on with --resume: finished scenarios are kept."):
+    with clear_errors("Go on with --resume: finished replays are kept."):
         given["duration"] = seconds(given["duration"], "--duration")
         given["calibration_budget"] = seconds(given["calibration_budget"], "--calibration-budget")
         from calibration.validate.report import text, write_report
-        from calibration.validate.whole import Asked, validate_all
+        from calibration.validate.whole import Asked, validate_all, within
 
+        asked = Asked(**given)
+        if budget is not None:
+            asked = within(asked, seconds(budget, "--budget"))
         with progress(silent=as_json) as tell:
-            result = validate_all(Asked(**given), tell)
+            result = validate_all(asked, tell)
         write_report(result, given["out"])
         click.echo(result.model_dump_json(indent=1) if as_json else text(result))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +33,7 @@ from calibration.validate.matrix import Case, Variation, trace_of
 from calibration.validate.verdict import Cell, Decision, cells_of, decide
 
 Tell = Callable[[str], None]
+_STEP_ERROR: Final = "step_error"
 
 
 class OptionResult(Spec):
@@ -94,14 +96,10 @@ class Planned:
         return _as_asked(self.trace, self.setups[option])
 
 
-Runs = Mapping[str, Sequence[tuple[ReplayResult, float]]]
-"""By option: replays, each with the profile's error on its own steps."""
-
-
 def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseResult:
     """Predict and replay every option of a scenario on one trace, the replays in turn."""
     planned = plan_case(ground, case)
-    runs: dict[str, list[tuple[ReplayResult, float]]] = {name: [] for name in planned.setups}
+    runs: dict[str, list[ReplayResult]] = {name: [] for name in planned.setups}
     for turn in range(ground.replays):
         for name in planned.setups:
             tell(f"{case.name}: {name}, replay {turn + 1}")
@@ -119,13 +117,25 @@ def plan_case(ground: Ground, case: Case) -> Planned:
     return Planned(case, setups, trace, _prompts(ground, case, trace), rate)
 
 
-def replay_option(ground: Ground, planned: Planned, name: str, turn: int) -> tuple[ReplayResult, float]:
-    """One live replay on a fresh engine."""
-    setup = planned.setups[name]
-    return _replay(ground, setup, planned.asked(name), planned.prompts, ground.seed + turn)
+def replay_option(ground: Ground, planned: Planned, name: str, turn: int) -> ReplayResult:
+    """One live replay on a fresh engine; the counter `step_error` is the profile's error on its steps."""
+    setup, trace = planned.setups[name], planned.asked(name)
+    clock = replica_of(ground.profile, setup, trace).clock
+    engine = setup.engine()
+    try:
+        result = replay_engine(engine, trace, planned.prompts, seed=ground.seed + turn)
+        counters = dict(result.header.counters or {})
+        count = int(counters["steps"])
+        steps = list(engine.books.steps)[-count:] if count else []
+    finally:
+        engine.close()
+    took_s = sum(step.end_s - step.start_s - step.load_s for step in steps)
+    foreseen_s = sum(sum(clock.parts(step.batch)) for step in steps)
+    counters[_STEP_ERROR] = foreseen_s / took_s - 1.0 if took_s > 0 else 0.0
+    return replace(result, header=result.header.model_copy(update={"counters": counters}))
 
 
-def judge_case(ground: Ground, planned: Planned, runs: Runs) -> CaseResult:
+def judge_case(ground: Ground, planned: Planned, runs: Mapping[str, Sequence[ReplayResult]]) -> CaseResult:
     """Hold the predictions to the replays."""
     case = planned.case
     results = [_option(ground, planned, name, runs[name]) for name in planned.setups]
@@ -145,12 +155,9 @@ def judge_case(ground: Ground, planned: Planned, runs: Runs) -> CaseResult:
     )
 
 
-def _option(
-    ground: Ground, planned: Planned, name: str, replays: Sequence[tuple[ReplayResult, float]]
-) -> OptionResult:
+def _option(ground: Ground, planned: Planned, name: str, runs: Sequence[ReplayResult]) -> OptionResult:
     setup, trace = planned.setups[name], planned.asked(name)
     predicted = predicted_of(ground, setup, trace)
-    runs = [run for run, _ in replays]
     figures = [figures_of(run) for run in runs]
     measured = mean_figures(figures)
     foreseen = figures_of(predicted)
@@ -164,26 +171,9 @@ def _option(
         distances=distances(predicted, runs[0]),
         noise=distances(runs[0], runs[1]) if len(runs) > 1 else {},
         client_late=any(run.header.client_late for run in runs),
-        step_errors=tuple(error for _, error in replays),
+        step_errors=tuple((run.header.counters or {}).get(_STEP_ERROR, 0.0) for run in runs),
         curves=curves(predicted, runs),
     )
-
-
-def _replay(
-    ground: Ground, setup: LiveSetup, trace: Trace, prompts: Sequence[Sequence[int]], seed: int
-) -> tuple[ReplayResult, float]:
-    """A replay, and how far the profile is off on the steps that it was made of."""
-    clock = replica_of(ground.profile, setup, trace).clock
-    engine = setup.engine()
-    try:
-        result = replay_engine(engine, trace, prompts, seed=seed)
-        count = int((result.header.counters or {})["steps"])
-        steps = list(engine.books.steps)[-count:] if count else []
-    finally:
-        engine.close()
-    took_s = sum(step.end_s - step.start_s - step.load_s for step in steps)
-    foreseen_s = sum(sum(clock.parts(step.batch)) for step in steps)
-    return result, foreseen_s / took_s - 1.0 if took_s > 0 else 0.0
 
 
 def variant(ground: Ground, case: Case, option: Variation) -> LiveSetup:

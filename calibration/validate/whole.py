@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -11,10 +11,9 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from advisor import __version__
-from advisor.errors import InputError, validated
-from advisor.files import read_json, write_text
+from advisor.errors import InputError
+from advisor.files import write_text
 from advisor.profile import Profile, load_profile, save_profile
-from advisor.replayed import ReplayResult
 from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Spec
@@ -28,7 +27,8 @@ from calibration.modelfiles import cache_folder
 from calibration.randomweights import write_adapter, write_model
 from calibration.replay.rows import environment
 from calibration.validate.matrix import CASES, Case
-from calibration.validate.run import CaseResult, Ground, judge_case, plan_case, replay_option
+from calibration.validate.rounds import replay_s, run_rounds
+from calibration.validate.run import CaseResult, Ground
 from calibration.validate.verdict import MOST_REGRET, MOST_UTILISATION
 
 Progress = Callable[[float, str], None]
@@ -96,17 +96,26 @@ class Validation(Spec):
 
 
 def validate_all(asked: Asked, tell: Progress | None = None) -> Validation:
-    """Calibrate where no profile was given, then run every scenario; each is saved as it is done.
+    """Calibrate where no profile was given, then run every scenario; every replay is saved as it comes.
 
     Raises:
         InputError: an unknown model or scenario, a bad profile.
+
+    Drafts on a model of random weights would say nothing: its scenarios with drafts are left out.
     """
     tell = tell or (lambda _share, _what: None)
     set_threads(asked.threads)
     cases = chosen(asked.scenarios)
     asked.out.mkdir(parents=True, exist_ok=True)
     ground = prepare(asked, tell)
-    results = _cases(asked, ground, cases, tell)
+    cases = [case for case in cases if not case.text or ground.texts is not None]
+    results = run_rounds(
+        ground,
+        cases,
+        asked.out,
+        resume=asked.resume,
+        tell=lambda share, what: tell(0.15 + 0.85 * share, what),
+    )
     residual = ground.profile.residual
     said = "" if residual is None else (
         f"median {residual.median_relative:+.1%}, nine in ten within {residual.p90_absolute_relative:.1%} "
@@ -125,6 +134,17 @@ def validate_all(asked: Asked, tell: Progress | None = None) -> Validation:
     return result
 
 
+def within(asked: Asked, budget_s: float) -> Asked:
+    """The same, in so many seconds: a fifth for the calibration (20 s to 120 s), the rest for the replays.
+
+    Raises:
+        InputError: too little for so many scenarios.
+    """
+    calibration_s = 0.0 if asked.profile else min(max(0.2 * budget_s, 20.0), 120.0)
+    duration_s = replay_s(budget_s - calibration_s, chosen(asked.scenarios), asked.replays)
+    return replace(asked, calibration_budget=calibration_s, duration=duration_s)
+
+
 def chosen(names: str) -> Sequence[Case]:
     """Scenarios by name (InputError if there is none of a name)."""
     if names == "all":
@@ -137,43 +157,6 @@ def chosen(names: str) -> Sequence[Case]:
             f"--scenarios is {'; '.join(unknown) or 'empty'}; allowed: all, quick, or of {'; '.join(known)}."
         )
     return [known[name] for name in wanted]
-
-
-def _cases(asked: Asked, ground: Ground, cases: Sequence[Case], tell: Progress) -> list[CaseResult]:
-    """Rounds over all scenarios, a replay of each option a round.
-
-    Two replays of one option lie minutes apart, so that the noise floor has in it what the machine does
-    over minutes.
-    """
-    kept = {case.name: _kept(asked, case) for case in cases}
-    planned = {case.name: plan_case(ground, case) for case in cases if kept[case.name] is None}
-    runs: dict[str, dict[str, list[tuple[ReplayResult, float]]]] = {
-        name: {option: [] for option in plan.setups} for name, plan in planned.items()
-    }
-    total = sum(map(len, runs.values())) * ground.replays
-    done = 0
-    for turn in range(ground.replays):
-        for name, plan in planned.items():
-            for option in plan.setups:
-                tell(0.15 + 0.85 * done / total, f"{name}: {option}, replay {turn + 1}")
-                runs[name][option].append(replay_option(ground, plan, option, turn))
-                done += 1
-    results = []
-    for case in cases:
-        found = kept[case.name] or judge_case(ground, planned[case.name], runs[case.name])
-        write_text(_file(asked, case), found.model_dump_json(indent=1) + "\n")
-        results.append(found)
-    return results
-
-
-def _file(asked: Asked, case: Case) -> Path:
-    return asked.out / f"{case.name.replace(', ', '-').replace(' ', '-')}.json"
-
-
-def _kept(asked: Asked, case: Case) -> CaseResult | None:
-    """The scenario's result of an earlier run, with --resume."""
-    file = _file(asked, case)
-    return validated(CaseResult, read_json(file), str(file)) if asked.resume and file.exists() else None
 
 
 def prepare(asked: Asked, tell: Progress) -> Ground:

@@ -78,17 +78,28 @@ def test_what_is_measured_does_not_follow_the_profile(report: dict[str, Any]) ->
             )
 
 
-def test_going_on_measures_only_what_is_missing(report: dict[str, Any], folder: Path) -> None:
-    kept, lost = (folder / "out" / f"{name}.json" for name in ("base-low-load", "one-adapter-or-merged"))
-    before = kept.read_bytes()
-    lost.unlink()
+def test_going_on_replays_only_what_is_missing(report: dict[str, Any], folder: Path) -> None:
+    replays = folder / "out" / "replays"
+    kept = {file.name: file.read_bytes() for file in sorted(replays.iterdir())}
+    assert len(kept) == 2 * sum(len(case["options"]) for case in report["cases"])
+    lost = "base-low-load.32-tokens.2.parquet"
+    (replays / lost).unlink()
     result = validate(folder, "--scenarios", SCENARIOS, "--json", "--resume")
     assert result.exit_code == 0, result.output
+    changed = [name for name, content in kept.items() if (replays / name).read_bytes() != content]
+    assert changed == [lost]
     again = json.loads(result.stdout)
-    assert kept.read_bytes() == before
-    assert again["cases"][0] == report["cases"][0]
-    assert lost.exists()
-    assert again["cases"][1]["options"][0]["measured"] != report["cases"][1]["options"][0]["measured"]
+    assert again["cases"][1] == report["cases"][1]
+    before, after = (found["cases"][0]["options"][1]["replays"] for found in (report, again))
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_replays_of_another_trace_are_not_taken(report: dict[str, Any], folder: Path) -> None:
+    result = validate(folder, "--scenarios", "base, low load", "--json", "--resume", "--seed", "5")
+    assert result.exit_code == 0, result.output
+    before, after = report["cases"][0], json.loads(result.stdout)["cases"][0]
+    assert after["options"][0]["replays"][0]["e2e_s"] != before["options"][0]["replays"][0]["e2e_s"]
+    assert after["options"][0]["measured"]["answered"] == after["requests"]
 
 
 @pytest.mark.usefixtures("report")
@@ -108,6 +119,7 @@ def test_the_text_shows_both_sides_and_the_choice(folder: Path) -> None:
         (("--scenarios", ";"), "--scenarios is empty"),
         (("--model", "huge"), "--model is 'huge'"),
         (("--duration", "soon"), "--duration"),
+        (("--budget", "9s"), "--budget leaves 9 s for 56 replays; allowed: at least 252 s"),
     ],
 )
 def test_wrong_input_is_one_sentence(folder: Path, options: tuple[str, ...], said: str) -> None:
