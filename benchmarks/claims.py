@@ -1,6 +1,7 @@
-"""What the simulator says of the field's claims: `python -m benchmarks.claims` writes docs/claims.md.
+"""What the simulator says of the field's claims: `python -m benchmarks.claims` writes half of docs/claims.md.
 
-Needs nothing but the shipped H100 profile; takes about half a minute.
+Needs nothing but the shipped H100 profile; takes about half a minute. It writes docs/claims/simulated.json,
+and the page anew with what `calibrate claims --out docs/claims` measured, if that is there.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import NamedTuple
 import click
 
 from advisor.errors import AdvisorError
-from advisor.files import write_text
 from benchmarks import _claims_fleet, _claims_one
 from benchmarks._claims_bench import ANSWER_TOKENS, MODEL, PROFILE, PROMPT_TOKENS, Bench
 from benchmarks._page import ROOT
+from calibration.claims.page import Simulated, SimulatedClaim, folder_of, save_simulated, write_page
 
 PAGE = ROOT / "docs" / "claims.md"
+LIVE = "calibrate claims --out docs/claims --page docs/claims.md"
 
 
 class Claim(NamedTuple):
@@ -116,13 +118,12 @@ CLAIMS = (
 )
 
 _INTRODUCTION = (
-    "`python -m benchmarks.claims` writes this page; the figures of its tables are simulated. Bench: "
+    "`python -m benchmarks.claims` writes this half; its figures are simulated. Bench: "
     f"{MODEL} on one {{device}} with vLLM {{version}} as it comes (profile `{PROFILE}`), {PROMPT_TOKENS} "
     f"tokens in and {ANSWER_TOKENS} out, Poisson arrivals, adapters evenly popular, rank 16 unless said. "
     "The LoRA term of that profile is *estimated* (interval 0.3 to 1.3: small-rank products of this GPU, "
     "groups and slots of an older vLLM), so ratios can be that far off; orders and turning points are "
-    "what to read. What a live engine measured will stand beside these figures in a later issue; the "
-    "nearest there is now is [validation](validation.md).\n"
+    "what to read.\n"
 )
 
 
@@ -130,26 +131,33 @@ _INTRODUCTION = (
 def main() -> None:
     """Simulate and write the page."""
     try:
-        write_text(PAGE, page(Bench()))
+        from calibration.claims.whole import load_results
+
+        save_simulated(half(Bench()), PAGE)
+        write_page(load_results(folder_of(PAGE)), PAGE, LIVE)
     except AdvisorError as error:
         raise SystemExit(str(error)) from None
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
-def page(bench: Bench) -> str:
-    """The whole page."""
-    head = "\n".join(
-        f"| {claim.number} | {claim.words} | {claim.verdict} | {claim.stops} |" for claim in CLAIMS
+def half(bench: Bench) -> Simulated:
+    """The half of the page that is simulated."""
+    introduction = _INTRODUCTION.format(
+        device=bench.profile.device.name, version=bench.profile.engine_version
     )
-    parts = [
-        "# The field's claims, tried\n",
-        _INTRODUCTION.format(device=bench.profile.device.name, version=bench.profile.engine_version),
-        "| | claim | what the simulator says | where it stops being true |\n|---|---|---|---|\n"
-        + head
-        + "\n",
-    ]
-    parts += [f"## {c.number}: {c.words}\n\n{c.tables(bench).strip()}\n\n{c.stops}\n" for c in CLAIMS]
-    return "\n".join(parts)
+    return Simulated(
+        introduction=introduction,
+        claims=tuple(
+            SimulatedClaim(
+                claim=claim.number,
+                statement=claim.words,
+                verdict=claim.verdict,
+                where_it_stops=claim.stops,
+                tables=claim.tables(bench).strip(),
+            )
+            for claim in CLAIMS
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import click
 
 from advisor import __version__
 from advisor.errors import AdvisorError
-from calibration.commands import experiments, judge, measure, serving
+from calibration.commands import claims, experiments, judge, measure, serving
 
 _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement does not count, 130 interrupted."
 
@@ -31,7 +31,7 @@ main.add_command(serving.serve)
 main.add_command(serving.replay)
 main.add_command(judge.validate)
 main.add_command(judge.acceptance)
-main.add_command(experiments.claims)
+main.add_command(claims.claims)
 main.add_command(experiments.demo)
 main.add_command(experiments.gpu)
 main.add_command(judge.merge_check)

@@ -1,136 +1,117 @@
-"""C1 to C4: an unmerged adapter beside its base."""
+"""C1 and C4: unmerged beside its base, at the same load and at the same batch."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
-from advisor.trace.trace import Trace
-from calibration.claims.bench import Bench, Pair
-from calibration.claims.result import ClaimResult, Row, Verdict
+from calibration.claims.bench import Bench, Runs, Side, compare, ratios, rps, to_base, tpot_ms, ttft_ms
+from calibration.claims.result import Outcome, Row, row
+from calibration.claims.verdict import Rule, above, below, outcome
 
-_NOISE = 0.03
+_LOADS: Final = (0.15, 0.4, 0.7)
+_SMALL: Final = 1.15
+"""What "small" overhead means: at most 15 %."""
 
 
-def same_load(bench: Bench) -> ClaimResult:
-    """C1: the same load on both."""
-    adapters = min(8, len(bench.setup.adapters))
+def same_load(bench: Bench) -> Outcome:
+    """C1: TTFT and TPOT, base beside unmerged, at three loads."""
+    adapters = bench.slots
+    tuned, plain = bench.unmerged(adapters), bench.plain()
+    capacity = bench.capacity_rps(tuned, adapters)
     rows: list[Row] = []
-    ratios = []
-    capacity = bench.capacity_rps(bench.with_adapters(adapters), adapters)
-    for share in (0.2, 0.6):
-        rate = share * capacity
-        base = bench.pair(bench.plain(), bench.trace(rate))
-        tuned = bench.pair(bench.with_adapters(adapters), bench.trace(rate, adapters))
-        for name in ("ttft p50", "tpot p50"):
-            rows += [
-                base.row(f"base, {rate:.3g} requests/s", name),
-                tuned.row(f"{adapters} adapters, {rate:.3g} requests/s", name, base),
-            ]
-            ratios.append(rows[-1].ratio or 1.0)
-    return ClaimResult(
-        number="C1",
-        claim="An unmerged LoRA is slower than its base",
-        rows=tuple(rows),
-        verdict="holds" if min(ratios) > 1 + _NOISE else "does not hold here",
-        why=f"{min(ratios):.2f} to {max(ratios):.2f} times the base's latency at the same load.",
-        stops="Nowhere in the range tried." if min(ratios) > 1 + _NOISE else "Where the ratio is near 1.",
-    )
-
-
-def cold_start(bench: Bench) -> ClaimResult:
-    """C2: cold on disk, warm in host memory, warm in a slot; lone requests."""
-    kinds = {
-        "on disk": replace(bench.with_adapters(8, slots=1, cached=1), preload=()),
-        "in host memory": bench.with_adapters(8, slots=1, cached=8),
-        "in a slot": bench.with_adapters(8, slots=8),
-    }
-    pairs: dict[str, Pair] = {}
-    for name, setup in kinds.items():
-        trace = _apart(bench.trace(1.0, 8, prompt=16, output=2, count=8))
-        pairs[name] = bench.pair(setup, trace)
-    warm = pairs["in a slot"]
-    rows = [pair.row(name, "ttft p50", warm) for name, pair in pairs.items()]
-    extra = rows[0].measured - rows[2].measured
-    ordered = rows[0].measured > rows[1].measured >= 0.9 * rows[2].measured
-    return ClaimResult(
-        number="C2",
-        claim="The first request of a cold adapter pays a load; repeats amortise it",
-        rows=tuple(rows),
-        verdict="holds" if ordered and extra > 0 else "does not hold here",
+    for load in _LOADS:
+        trace = bench.poisson(load * capacity, adapters, bench.replay_s(2 * len(_LOADS)))
+        found = bench.runs({"base": Side(plain, to_base(trace)), "unmerged": Side(tuned, trace)})
+        base, unmerged = ("base", found["base"]), ("unmerged", found["unmerged"])
+        setting, rate = f"{load:.0%} load", load * capacity
+        rows += compare(setting, ("TTFT", ttft_ms), base, unmerged, x=rate)
+        rows += compare(setting, ("TPOT", tpot_ms), base, unmerged, x=rate)
+    ttft, tpot = ratios(rows, "TTFT ratio"), ratios(rows, "TPOT ratio")
+    least = min((*ttft, *tpot), key=lambda one: one.measured)
+    stops = f"The ratio is smallest at {least.setting} ({least.figure} {least.measured:.2f})"
+    return outcome(
+        rows,
+        lambda _row: above(1.0),
         why=(
-            f"A cold adapter adds {extra:.3g} ms to the first token, over 100 requests {extra / 100:.2g} ms "
-            "each."
+            f"{adapters} adapters of rank {bench.rank}: TTFT {_range(ttft)}, TPOT {_range(tpot)} times the "
+            "base's at the same load."
         ),
-        stops="Where slots are fewer than the adapters in use, the load is paid again and again (C5).",
+        where_it_stops=f"{stops}{'.' if least.low > 1 else ', within the noise of the repeats.'}",
+        x_title="requests a second",
     )
 
 
-def prompts(bench: Bench) -> ClaimResult:
-    """C3: a lone request's first token over prompt length."""
+def concurrency(bench: Bench) -> Outcome:
+    """C4: TPOT ratio over sequences in a step, and throughput when all requests are there at once."""
+    sizes = [n for n in (1, 2, 4, 8, 16) if n <= bench.setup.limits.max_num_seqs]
+    share_s = bench.replay_s(2 * len(sizes) + 6)
     rows: list[Row] = []
-    ratios = []
-    for length in (16, 64, 192):
-        trace = _apart(bench.trace(1.0, 0, prompt=length, output=2, count=8))
-        tuned = replace(trace, adapter=trace.adapter * 0, adapters=tuple(bench.setup.adapters)[:1])
-        base = bench.pair(bench.plain(), trace)
-        pair = bench.pair(bench.with_adapters(1), tuned)
-        rows += [
-            base.row(f"base, {length} tokens", "ttft p50"),
-            pair.row(f"adapter, {length} tokens", "ttft p50", base),
-        ]
-        ratios.append(rows[-1].ratio or 1.0)
-    inside = [1.1 <= ratio <= 1.3 for ratio in ratios]
-    verdict: Verdict = "does not hold here"
-    if all(inside):
-        verdict = "holds"
-    elif any(inside):
-        verdict = "holds within limits"
-    return ClaimResult(
-        number="C3",
-        claim="Prompt processing takes 10-30 % longer unmerged",
-        rows=tuple(rows),
-        verdict=verdict,
-        why=f"{100 * (min(ratios) - 1):.0f} to {100 * (max(ratios) - 1):.0f} % longer, by prompt length.",
-        stops="Short prompts pay the launches of the adapter's small products, long ones only their work.",
+    first: list[float] = []
+    for size in sizes:
+        used = min(size, bench.slots)
+        trace = bench.waves(size, used, 64, 8, share_s)
+        sides = {"base": Side(bench.plain(), to_base(trace)), "unmerged": Side(bench.unmerged(used), trace)}
+        found = bench.runs(sides)
+        setting = f"{size} sequences, {used} adapters"
+        rows += compare(
+            setting, ("TPOT", tpot_ms), ("base", found["base"]), ("unmerged", found["unmerged"]), x=size
+        )
+        rows[-1] = rows[-1].model_copy(update={"judged": size == 1})
+        first = first or _ratios(found)
+        if size > 1:
+            growth = [now / then for now, then in zip(_ratios(found), first, strict=True)]
+            said = rows[-1].simulated / rows[2].simulated
+            rows.append(row(setting, "TPOT ratio over that of 1 sequence", said, growth, x=size, judged=True))
+    rows += _saturation(bench, 3 * share_s)
+    return outcome(rows, _rule, where_it_stops=_turn(rows), why=_why(rows), x_title="sequences in a step")
+
+
+def _ratios(found: dict[str, Runs]) -> list[float]:
+    base, tuned = found["base"].of(tpot_ms)[1], found["unmerged"].of(tpot_ms)[1]
+    return [b / a for a, b in zip(base, tuned, strict=True)]
+
+
+def _saturation(bench: Bench, seconds: float) -> list[Row]:
+    tuned = bench.unmerged(bench.slots)
+    count = max(32, round(seconds * bench.capacity_rps(tuned, bench.slots)))
+    trace = bench.at_once(count, bench.slots)
+    found = bench.runs({"base": Side(bench.plain(), to_base(trace)), "unmerged": Side(tuned, trace)})
+    base, unmerged = ("base", found["base"]), ("unmerged", found["unmerged"])
+    return compare("all at once", ("throughput", rps), base, unmerged, unit="requests/s")
+
+
+def _rule(one: Row) -> Rule | None:
+    if one.figure == "throughput ratio":
+        return below(1.0)
+    return below(_SMALL) if one.figure == "TPOT ratio" else above(1.0)
+
+
+def _why(rows: list[Row]) -> str:
+    alone = next(one for one in rows if one.figure == "TPOT ratio")
+    last = [one for one in rows if one.figure == "TPOT ratio"][-1]
+    full = rows[-1]
+    return (
+        f"TPOT {alone.measured:.2f} times the base's with one sequence (small: up to {_SMALL:g}), "
+        f"{last.measured:.2f} at {last.setting}; saturated throughput {full.measured:.2f} times the base's."
     )
 
 
-def concurrency(bench: Bench) -> ClaimResult:
-    """C4: decode overhead over concurrency, and throughput when all requests are there at once."""
-    adapters = min(8, len(bench.setup.adapters))
-    rows: list[Row] = []
-    ratios = []
-    for batch in (1, 4, bench.setup.limits.max_num_seqs):
-        base = bench.pair(bench.plain(), bench.trace(float("inf"), 0, prompt=8, output=64, count=batch))
-        used = min(adapters, batch)
-        trace = bench.trace(float("inf"), used, prompt=8, output=64, count=batch)
-        tuned = bench.pair(bench.with_adapters(adapters), trace)
-        rows.append(tuned.row(f"batch {batch}, {used} adapters", "tpot p50", base))
-        ratios.append(rows[-1].ratio or 1.0)
-    burst = 6 * bench.setup.limits.max_num_seqs
-    base = bench.pair(bench.plain(), bench.trace(float("inf"), 0, count=burst))
-    tuned = bench.pair(bench.with_adapters(adapters), bench.trace(float("inf"), adapters, count=burst))
-    rows.append(tuned.row("all at once", "throughput", base))
-    lower = (rows[-1].ratio or 1.0) < 1 - _NOISE
-    grows = ratios[-1] > ratios[0] + _NOISE
-    return ClaimResult(
-        number="C4",
-        claim="The decode overhead grows with concurrency; maximum throughput is lower",
-        rows=tuple(rows),
-        verdict="holds" if lower and grows else "holds within limits" if lower else "does not hold here",
-        why=(
-            f"TPOT {ratios[0]:.2f} times the base's alone, {ratios[-1]:.2f} at the largest batch; throughput "
-            f"{rows[-1].ratio or 1.0:.2f} times the base's."
-        ),
-        stops="Overhead grows with distinct adapters in a step; once all are there, more sequences share it.",
+def _turn(rows: list[Row]) -> str:
+    """Where the ratio is largest: beyond it, it grows no more."""
+    found = [one for one in rows if one.figure == "TPOT ratio"]
+    top = found[int(np.argmax([one.measured for one in found]))]
+    if top is found[-1]:
+        return f"Not within {top.setting}: the ratio is still largest there, {top.measured:.2f}."
+    last = found[-1]
+    return (
+        f"The ratio is largest at {top.setting}, {top.measured:.2f}, and {last.measured:.2f} at "
+        f"{last.setting}: once all adapters are in a step, further sequences cost the base "
+        "something and the adapters little."
     )
 
 
-def _apart(trace: Trace) -> Trace:
-    """Requests so far apart that none meets another."""
-    return replace(trace, arrival_s=_GAP_S * np.arange(len(trace), dtype=np.float64))
-
-
-_GAP_S = 0.15
+def _range(rows: list[Row]) -> str:
+    values = [one.measured for one in rows]
+    return f"{min(values):.2f} to {max(values):.2f}"

@@ -1,84 +1,205 @@
-"""The claims as a page: a row each, then the figures and a picture of each."""
+"""The page of all claims: what the simulator says of an H100, and what the live engine measured here.
+
+The first half is a file that `python -m benchmarks.claims` writes (simulated.json in the page's folder), the
+second the results of `calibrate claims`. Either may be missing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-from advisor.files import write_text
-from calibration.claims.result import ClaimResult, Claims
+import numpy as np
+from pydantic import Field
 
-_HEAD = """# The field's claims, tried
-
-`{command}` writes this page: every claim is an experiment on the live engine (`calibration/engine`), and the
-simulator stands beside it, with the profile that `calibrate run` made of the same machine. Device: {device};
-model: {model}; {date}. A small model on a CPU has other ratios than a large one on a GPU: read which way
-things go, and how near the simulator comes. For an H100 it speaks on [its own page](claims-h100.md).
-"""
+from advisor.errors import validated
+from advisor.files import read_json, write_text
+from advisor.spec.spec import Spec
+from calibration.claims.charts import svg
+from calibration.claims.result import ClaimResult, Row
 
 
-def write_page(result: Claims, path: Path, command: str) -> list[Path]:
-    """Write the page, and its pictures into `<name>-figures/` beside it."""
-    folder = path.parent / f"{path.stem}-figures"
+class SimulatedClaim(Spec):
+    """One claim, by the simulator with the H100's profile."""
+
+    claim: str
+    statement: str
+    verdict: str
+    where_it_stops: str
+    tables: str = Field(description="Markdown.")
+
+
+class Simulated(Spec):
+    """The half of the page that needs no engine."""
+
+    schema_version: Literal[1] = 1
+    introduction: str
+    claims: tuple[SimulatedClaim, ...]
+
+
+def folder_of(page: Path) -> Path:
+    """Where a page's pictures and its simulated half are: the page's name without ending."""
+    return page.with_suffix("")
+
+
+def load_simulated(page: Path) -> Simulated | None:
+    """The simulated half that lies in the page's folder; None without one (InputError if it is broken)."""
+    file = folder_of(page) / "simulated.json"
+    return validated(Simulated, read_json(file), str(file)) if file.exists() else None
+
+
+def save_simulated(half: Simulated, page: Path) -> None:
+    """Write the simulated half into the page's folder."""
+    write_text(folder_of(page) / "simulated.json", half.model_dump_json(indent=1) + "\n")
+
+
+def write_page(
+    results: Mapping[str, ClaimResult], page: Path, command: str, left_out: Mapping[str, str] | None = None
+) -> None:
+    """Write the page, and a picture a measured claim into its folder.
+
+    Args:
+        results: by claim, in their order.
+        page: such as docs/claims.md.
+        command: writes the live half again.
+        left_out: claims that could not be tried, and why.
+
+    Raises:
+        InputError: the page cannot be written, or its simulated half is broken.
+    """
+    half = load_simulated(page)
+    for name, result in results.items():
+        write_text(folder_of(page) / f"{name}.svg", svg(result))
+    write_text(page, text(results, half, command, folder_of(page).name, left_out or {}))
+
+
+def text(
+    results: Mapping[str, ClaimResult],
+    half: Simulated | None,
+    command: str,
+    pictures: str,
+    left_out: Mapping[str, str],
+) -> str:
+    """The page in Markdown; `pictures` is the folder that it names."""
+    known = {claim.claim: claim for claim in half.claims} if half else {}
+    names = sorted({*known, *results})
     parts = [
-        _HEAD.format(
-            command=command, device=result.device, model=result.model, date=result.created.date().isoformat()
-        ),
-        "| | claim | verdict | measured here | where it stops being true |\n|---|---|---|---|---|\n"
-        + "\n".join(
-            f"| {c.number} | {c.claim} | **{c.verdict}** | {c.why} | {c.stops} |" for c in result.claims
-        )
-        + "\n",
+        "# The field's claims, tried\n",
+        _introduction(results, half, command),
+        _summary(names, known, results),
     ]
-    written = [path]
-    for claim in result.claims:
-        picture = folder / f"{claim.number.lower()}.svg"
-        write_text(picture, svg(claim))
-        written.append(picture)
+    for name in names:
+        statement = known[name].statement if name in known else results[name].statement
+        parts.append(f"## {name}: {statement}\n")
+        if name in known:
+            claim = known[name]
+            parts.append(
+                f"**Simulator, H100 profile.** {claim.verdict} {claim.where_it_stops}\n\n"
+                f"{claim.tables.strip()}\n"
+            )
+        if name in results:
+            parts.append(_live(results[name], pictures))
+        elif results:
+            parts.append(f"**Live engine here.** Not tried: {left_out.get(name, 'it was not asked for.')}\n")
+    return "\n".join(parts)
+
+
+def _introduction(results: Mapping[str, ClaimResult], half: Simulated | None, command: str) -> str:
+    parts = ["Each claim is tried twice.\n"]
+    if half:
+        parts.append(f"**Simulator, H100 profile**: {half.introduction.strip()}\n")
+    if results:
+        first = next(iter(results.values()))
+        made = first.made_from
         parts.append(
-            f"## {claim.number}: {claim.claim}\n\n{table(claim)}\n\n"
-            f"![simulated beside measured]({folder.name}/{picture.name})\n"
+            f"**Live engine here**: `{command}` measures the built-in engine (`calibration/engine`) and puts "
+            "beside it what the simulator says with the profile that `calibrate` made of the same "
+            "engine on the "
+            f"same machine: {made['model']} on {made['device']}, torch {made.get('torch', '?')}, "
+            f"{first.created.date().isoformat()}, {made['repeats']} repeats in turns. Cells: measured median "
+            "(lowest to highest repeat) / simulated. A small model on a CPU has other ratios than "
+            "a large one "
+            "on a GPU: what carries over is which way things go, where they turn, and how near the simulator "
+            "comes.\n\nThe verdict is a rule over the ratios (`calibration/claims/verdict.py`): "
+            "*holds* if at "
+            "least half of them say yes in all repeats and none says no; *holds within limits* if "
+            "some say yes; "
+            "*does not hold here* if none does. The simulator's figures are judged by the same rule.\n"
         )
-    write_text(path, "\n".join(parts))
-    return written
+    return "\n".join(parts)
 
 
-def table(claim: ClaimResult) -> str:
-    """Rows in Markdown."""
+def _summary(
+    names: Sequence[str], known: Mapping[str, SimulatedClaim], results: Mapping[str, ClaimResult]
+) -> str:
     lines = [
-        "| setting | figure | simulated | measured | error | spread | ratio simulated | measured |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| | claim | simulator, H100 profile | live engine here | its simulation | where it stops |",
+        "|---|---|---|---|---|---|",
     ]
-    for row in claim.rows:
-        ratios = ["" if r is None else f"{r:.2f}" for r in (row.simulated_ratio, row.ratio)]
-        lines.append(
-            f"| {row.setting} | {row.figure} | {row.simulated:.4g} | {row.measured:.4g} | {row.error:+.1%} | "
-            f"{row.spread:.1%} | {ratios[0]} | {ratios[1]} |"
-        )
-    return "\n".join(lines)
+    for name in names:
+        claim, result = known.get(name), results.get(name)
+        statement = claim.statement if claim else results[name].statement
+        stops = [f"H100: {claim.where_it_stops}"] if claim else []
+        live = twin = ""
+        if result:
+            live = f"**{result.outcome.verdict}**. {result.outcome.why}"
+            twin = result.outcome.simulated_verdict
+            stops.append(f"Here: {result.outcome.where_it_stops}")
+        said = claim.verdict if claim else ""
+        lines.append(f"| {name} | {statement} | {said} | {live} | {twin} | {' '.join(stops)} |")
+    return "\n".join(lines) + "\n"
 
 
-def svg(claim: ClaimResult) -> str:
-    """Bars: simulated and measured of every row."""
-    import altair as alt
-    import pandas as pd
-    import vl_convert as vlc
-
-    rows = [
-        {"setting": f"{row.setting}: {row.figure}", "who": who, "value": value}
-        for row in claim.rows
-        for who, value in (("simulated", row.simulated), ("measured", row.measured))
-    ]
-    order = [f"{row.setting}: {row.figure}" for row in claim.rows]
-    chart = (
-        alt.Chart(pd.DataFrame(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("value", title=None),
-            y=alt.Y("setting", sort=order, title=None, axis=alt.Axis(labelLimit=360)),
-            yOffset=alt.YOffset("who", sort=["simulated", "measured"]),
-            color=alt.Color("who", sort=["simulated", "measured"], title=None),
-        )
-        .properties(width=420, height=alt.Step(14))
+def _live(result: ClaimResult, pictures: str) -> str:
+    outcome = result.outcome
+    off = [abs(one.ratio - 1) for one in outcome.rows if one.ratio is not None]
+    counts = {says: sum(one.says == says for one in outcome.findings) for says in ("yes", "no", "open")}
+    return (
+        f"**Live engine here.** {outcome.verdict[0].upper()}{outcome.verdict[1:]} ({counts['yes']} yes, "
+        f"{counts['no']} no, {counts['open']} open; the simulator's figures: {outcome.simulated_verdict}). "
+        f"{outcome.why} {outcome.where_it_stops}\n\n{table(outcome.rows)}\n"
+        f"Simulated beside measured, all cells: median {100 * float(np.median(off)):.0f} % apart, nine in "
+        f"ten within {100 * float(np.percentile(off, 90)):.0f} %.\n\n"
+        f"![{result.claim}: measured and simulated]({pictures}/{result.claim}.svg)\n"
     )
-    found: str = vlc.vegalite_to_svg(chart.to_json())
-    return found
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows by setting, one column a figure; tables are split where settings have other figures."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    by_setting: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_setting.setdefault(row.setting, {})[_head(row)] = row
+    for setting, cells in by_setting.items():
+        groups.setdefault(tuple(cells), []).append(setting)
+    return "\n".join(
+        _one_table(heads, [by_setting[s] for s in settings]) for heads, settings in groups.items()
+    )
+
+
+def _one_table(heads: tuple[str, ...], lines: Sequence[Mapping[str, Row]]) -> str:
+    found = [f"| setting | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    for cells in lines:
+        setting = next(iter(cells.values())).setting
+        found.append(f"| {setting} | {' | '.join(_cell(cells[head]) for head in heads)} |")
+    return "\n".join(found) + "\n"
+
+
+def _head(row: Row) -> str:
+    return f"{row.figure}, {row.unit}" if row.unit and row.unit not in row.figure else row.figure
+
+
+def _cell(row: Row) -> str:
+    if row.repeats == 1 or row.low == row.high:
+        return f"{_number(row.measured)} / {_number(row.simulated)}"
+    spread = f"{_number(row.low)} to {_number(row.high)}"
+    return f"{_number(row.measured)} ({spread}) / {_number(row.simulated)}"
+
+
+def _number(value: float) -> str:
+    """Three digits, without an exponent."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:,.{min(digits, 6)}f}"

@@ -1,4 +1,4 @@
-"""`calibrate claims` and `calibrate demo`: the field's claims, and the product proving itself here."""
+"""`calibrate demo`: the product proving itself here."""
 
 from __future__ import annotations
 
@@ -7,53 +7,7 @@ from typing import Any
 
 import click
 
-from calibration.commands.terminal import clear_errors, command_line, progress, seconds
-
-
-@click.command()
-@click.option("--profile", type=click.Path(path_type=Path), help="Of the tiny model; measured if left out.")
-@click.option("--only", default="all", show_default=True, help="Claims with ',' between, such as C1,C7.")
-@click.option("--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Of each replay.")
-@click.option("--duration", default="4s", show_default=True, help="Of a replay.")
-@click.option("--calibration-budget", default="60s", show_default=True, help="Where it is measured first.")
-@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of torch.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
-@click.option("--page", type=click.Path(path_type=Path), help="Also write this Markdown page with pictures.")
-@click.option("--resume", is_flag=True, help="Keep the claims that the folder has.")
-def claims(out: Path, page: Path | None, *, resume: bool, **given: Any) -> None:
-    r"""Try the field's claims C1 to C9 on the live engine, the simulator beside it.
-
-    \b
-    Example:
-      calibrate claims --out claims --page claims.md
-    """
-    with clear_errors("Go on with --resume: finished claims are kept."):
-        from calibration.claims.page import write_page
-        from calibration.claims.whole import Asked, chosen, try_claims
-        from calibration.livesetup import set_threads
-        from calibration.validate.whole import Asked as Ground
-        from calibration.validate.whole import prepare
-
-        names, duration_s = chosen(given["only"]), seconds(given["duration"], "--duration")
-        set_threads(given["threads"])
-        with progress() as tell:
-            ground = prepare(
-                Ground(
-                    out=out,
-                    profile=given["profile"],
-                    calibration_budget=seconds(given["calibration_budget"], "--calibration-budget"),
-                    threads=given["threads"],
-                    resume=resume,
-                ),
-                lambda share, what: tell(0.25 * share / 0.15, what),
-            )
-            asked = Asked(out, names, given["repeats"], duration_s, resume=resume)
-            found = try_claims(asked, ground.setup, ground.profile, lambda s, w: tell(0.25 + 0.75 * s, w))
-        for claim in found.claims:
-            click.echo(f"{claim.number} {claim.verdict}: {claim.claim}\n   {claim.why}\n   {claim.stops}")
-        if page is not None:
-            write_page(found, page, command_line())
-            click.echo(f"wrote {page}", err=True)
+from calibration.commands.terminal import clear_errors, progress, seconds
 
 
 @click.command()
