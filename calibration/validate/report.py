@@ -33,7 +33,7 @@ def _case(case: CaseResult) -> list[str]:
         lines.append(f"  {option.name} (utilisation {option.utilisation:.0%}){late}")
         lines.append(f"    {'':12s} {'predicted':>11s} {'measured':>11s} {'error':>8s} {'noise':>7s}")
         for cell in option.cells:
-            if cell.name in _SHOWN or cell.name == "acceptance length":
+            if cell.name in (*_SHOWN, "acceptance length", "adapter loads"):
                 left, right = value(option, cell.name, "predicted"), value(option, cell.name, "measured")
                 mark = " " if cell.holds else "!"
                 lines.append(
@@ -49,12 +49,14 @@ def _case(case: CaseResult) -> list[str]:
 
 
 def value(option: OptionResult, cell: str, side: str) -> str:
-    """A figure as text: milliseconds, tokens a second, or tokens a step."""
+    """A figure as text: milliseconds (loads: of all of them), tokens a second, or tokens a step."""
     figures = getattr(option, side)
     if cell == "throughput":
         return f"{figures.output_tokens_per_s:.4g}/s"
     if cell == "acceptance length":
         return f"{figures.acceptance_length:.3f}"
+    if cell == "adapter loads":
+        return f"{_MS * figures.load_s:.4g} ms"
     latency, percentile = cell.split()
     return f"{_MS * getattr(figures, f'{latency}_s')[percentile]:.4g} ms"
 

@@ -22,7 +22,7 @@ from calibration.validate.whole import Validation
 from tests.profiles import profile, terms
 from tests.validate.golden import KEYS, shape_of
 
-SCENARIOS = "base, low load;one adapter or merged"
+SCENARIOS = "base, low load;8 adapters, Zipf"
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,16 @@ def test_replays_of_another_trace_are_not_taken(report: dict[str, Any], folder: 
 def test_the_text_shows_both_sides_and_the_choice(folder: Path) -> None:
     result = validate(folder, "--scenarios", SCENARIOS, "--resume")
     assert result.exit_code == 0
-    for said in ("predicted", "measured", "noise", "ttft p50", "throughput", "choice by e2e p90", "regret"):
+    for said in (
+        "adapter loads",
+        "predicted",
+        "measured",
+        "noise",
+        "ttft p50",
+        "throughput",
+        "choice by e2e p90",
+        "regret",
+    ):
         assert said in result.stdout
     kept = validated(Validation, read_json(folder / "out" / "report.json"), "report.json")
     assert f"First choice right in {kept.right_choices} of 2 scenarios" in result.stdout
