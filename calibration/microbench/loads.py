@@ -19,7 +19,7 @@ def measure_loads(
     samples: Samples,
     rounds: int,
 ) -> None:
-    """Load each adapter as a cold request does, with one slot and room for one in host memory.
+    """Load each adapter as a cold request does, with one slot, and room for one or for all in host memory.
 
     Args:
         model_dir: the base.
@@ -52,8 +52,26 @@ def measure_loads(
                     parameters = {"rank": float(rank), "padded_rank": float(padded)}
                     kind = "disk_cold" if cold else "disk_warm"
                     samples.add(kind, parameters, record.disk_s)
-                    samples.add("slot", {"padded_rank": float(padded)}, record.slot_s)
         engine.close()
+        _measure_slots(Engine(model_dir, _holding(limits, len(names)), names, options), samples, rounds)
+
+
+def _holding(limits: EngineLimits, count: int) -> EngineLimits:
+    return limits.model_copy(update={"max_cpu_loras": count})
+
+
+def _measure_slots(engine: Engine, samples: Samples, rounds: int) -> None:
+    """From host memory, where each has lain for a while: just read, it would still be in the cache."""
+    prompt = [1 + i % (engine.architecture.shape.vocab_size - 1) for i in range(64)]
+    for _ in range(rounds + 1):
+        for name in engine.adapters:
+            engine.add_request(prompt, adapter=name, max_tokens=1, ignore_eos=True)
+            while engine.busy:
+                engine.step()
+            record = engine.books.loads[-1]
+            if not record.from_disk:
+                samples.add("slot", {"padded_rank": float(engine.limits.max_lora_rank)}, record.slot_s)
+    engine.close()
 
 
 def measure_merges(engine: Engine, folder: Path, rank: int, samples: Samples, rounds: int) -> None:

@@ -29,7 +29,7 @@ from calibration.microbench.drafts import draft_term, label, measure_drafts
 from calibration.microbench.loads import measure_loads, measure_merges
 from calibration.microbench.operations import points
 from calibration.microbench.samples import Samples
-from calibration.microbench.steps import HELD_OUT, Design, designs, run_design, run_mixture
+from calibration.microbench.steps import HELD_OUT, MIXTURE, Design, designs, run_design, run_mixture
 from calibration.microbench.terms import Mark, balance, load_terms, micro_terms, residual
 from calibration.randomweights import write_adapter
 
@@ -39,7 +39,7 @@ _MICRO, _STEPS = 0.45, 0.40
 _LEAST_ROUNDS = 3
 _LEAST_DESIGNS = 12
 _MOST_PASSES = 50
-_MIXTURE_EVERY = 6
+_MIXTURE_EVERY = 4
 _MIXTURE_REQUESTS = 12
 
 
@@ -171,6 +171,7 @@ def _passes(wish: Wish, engine: Engine, todo: list[Design], samples: Samples, te
     """Pass after pass over all designs, pieces of the mixture between them, until the budget is spent.
 
     A machine is faster in one second than in the next: what is compared must be spread alike over time.
+    Every other piece is for the fit: designs alone miss what unlike sequences in one batch cost.
     """
     adapters, longest = engine.adapters, _longest(engine)
     began, done, pieces = perf_counter(), 0, 0
@@ -178,13 +179,13 @@ def _passes(wish: Wish, engine: Engine, todo: list[Design], samples: Samples, te
     for turn in range(_MOST_PASSES):
         for design in todo:
             spent_s = perf_counter() - began
-            if spent_s > allowed_s and done >= _LEAST_DESIGNS and pieces:
+            if spent_s > allowed_s and done >= _LEAST_DESIGNS and pieces > 1:
                 return
             name = f"{design.name}#{turn}"
             if not samples.has_run(name):
                 samples.add_steps(name, run_design(engine, design, adapters, wish.seed + turn))
             if done % _MIXTURE_EVERY == _MIXTURE_EVERY - 1:
-                piece = f"{HELD_OUT}#{pieces}"
+                piece = f"{HELD_OUT if pieces % 2 else MIXTURE}#{pieces}"
                 if not samples.has_run(piece):
                     found = run_mixture(engine, adapters, longest, _MIXTURE_REQUESTS, wish.seed + pieces)
                     samples.add_steps(piece, found)

@@ -1,4 +1,4 @@
-"""End-to-end steps of a real engine over designed batches, and over a mixture that no fit sees."""
+"""End-to-end steps of a real engine over designed batches, and over mixtures, half of which no fit sees."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from calibration.engine.requests import StepRecord
 from calibration.microbench.operations import ladder
 
 HELD_OUT = "held-out"
+MIXTURE = "mixture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +68,21 @@ def run_design(engine: Engine, design: Design, adapters: Sequence[str], seed: in
 def run_mixture(
     engine: Engine, adapters: Sequence[str], longest: int, requests: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Requests of many lengths that come while others run. Not used in any fit."""
+    """Requests of many lengths that come while others run."""
     random = np.random.default_rng([seed, 99])
+    vocab = engine.architecture.shape.vocab_size
+    todo = []  # made before, as a server's requests are: a step lasts until the next one starts
+    for _ in range(requests):
+        length = int(np.clip(random.lognormal(np.log(longest / 4), 0.8), 4, longest))
+        tuned = bool(adapters) and random.random() < 0.7
+        name = adapters[int(random.integers(len(adapters)))] if tuned else None
+        todo.append((random.integers(1, vocab, length).tolist(), name, int(random.integers(4, 40))))
+    rate = 0.5 * engine.limits.max_num_seqs / 8 + 0.3
     before = len(engine.books.steps)
-    left = requests
-    while left or engine.busy:
-        coming = min(left, int(random.poisson(0.5 * engine.limits.max_num_seqs / 8 + 0.3)))
-        left -= coming
-        for _ in range(coming):
-            length = int(np.clip(random.lognormal(np.log(longest / 4), 0.8), 4, longest))
-            tuned = bool(adapters) and random.random() < 0.7
-            name = adapters[int(random.integers(len(adapters)))] if tuned else None
-            _add(engine, random, length, int(random.integers(4, 40)), name)
+    while todo or engine.busy:
+        for _ in range(min(len(todo), int(random.poisson(rate)))):
+            tokens, name, output = todo.pop()
+            engine.add_request(tokens, adapter=name, max_tokens=output, ignore_eos=True)
         for _ in range(int(random.integers(1, 6))):
             if engine.busy:
                 engine.step()
