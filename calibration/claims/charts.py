@@ -13,12 +13,12 @@ _WIDTH, _HEIGHT, _COLUMNS = 300, 190, 2
 def svg(result: ClaimResult) -> str:
     """The chart of a claim as SVG on white.
 
-    Rows with a place on the axis are drawn over it, one panel a figure; the others as points by setting.
+    Ratios with a place on the axis are drawn over it, one panel a figure; else judged rows by setting.
     """
     import altair as alt
     import vl_convert as vlc
 
-    placed = [row for row in result.outcome.rows if row.x is not None and row.judged]
+    placed = [row for row in result.outcome.rows if row.x is not None and not row.unit]
     rows = placed or [row for row in result.outcome.rows if row.judged]
     figures = list(dict.fromkeys(row.figure for row in rows))
     title = result.outcome.x_title if placed else ""

@@ -54,7 +54,8 @@ def concurrency(bench: Bench) -> Outcome:
         trace = bench.waves(size, used, 64, 8, share_s)
         sides = {"base": Side(bench.plain(), to_base(trace)), "unmerged": Side(bench.unmerged(used), trace)}
         found = bench.runs(sides)
-        setting = f"{size} sequences, {used} adapters"
+        plural = "s" if used > 1 else ""
+        setting = f"batch {size}, {used} adapter{plural}"
         rows += compare(
             setting, ("TPOT", tpot_ms), ("base", found["base"]), ("unmerged", found["unmerged"]), x=size
         )

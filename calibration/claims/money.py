@@ -93,6 +93,6 @@ def _stops(rows: Sequence[Row], counts: Sequence[int]) -> str:
     for count in counts:
         mine = [one for one in rows if one.judged and one.figure.endswith(f" {count} adapters")]
         lost = next((one for one in mine if one.measured <= 1.0), None)
-        where = f"from {lost.x:.3g} requests/s" if lost is not None else f"not up to {mine[-1].x:.3g}"
+        where = f"from {lost.x:.0f} requests/s" if lost is not None else f"not up to {mine[-1].x:.0f}"
         said.append(f"{count} adapters: {where}")
     return f"Merging costs no more, or less, where each adapter fills replicas of its own: {'; '.join(said)}."

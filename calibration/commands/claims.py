@@ -11,7 +11,7 @@ from calibration.commands.terminal import as_json_option, clear_errors, progress
 
 _CALIBRATION = 0.2
 """Share of the budget for the profile, where it is measured."""
-_REPLAYS_OF_A_CLAIM = 12
+_REPLAYS_OF_A_CLAIM = 20
 """Replays of the usual duration that fit a claim, overheads counted: bench.py takes six different."""
 
 
