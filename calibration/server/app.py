@@ -5,22 +5,24 @@ from __future__ import annotations
 import hmac
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from advisor.errors import InputError
 from calibration.engine.peft import inside
 from calibration.engine.sampler import Sampling
-from calibration.server.loop import Answer, Ask, EngineFailedError, EngineLoop, OverloadedError, refused
+from calibration.server.loop import Ask, EngineFailedError, EngineLoop, OverloadedError, refused
 from calibration.server.protocol import (
     ChatRequest,
     Common,
@@ -29,10 +31,12 @@ from calibration.server.protocol import (
     error_body,
     sentence_of,
 )
-from calibration.server.wording import Stream, Wording
+from calibration.server.reply import Events, Refused, Reply
+from calibration.server.wording import Wording
 
 MAX_BODY_BYTES: Final = 16 * 2**20
 _DEFAULT_TOKENS: Final = 16
+_Asked = TypeVar("_Asked", bound=Common)
 
 
 @dataclass(slots=True)
@@ -48,12 +52,11 @@ class Serving:
     created: int = field(default_factory=lambda: int(datetime.now(UTC).timestamp()))
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """A request that gets an error."""
+class _Json(JSONResponse):
+    """JSON in plain ASCII: a name may hold half a surrogate pair, which UTF-8 has no bytes for."""
 
-    def __init__(self, status: int, message: str, kind: str = "BadRequestError") -> None:
-        self.status, self.message, self.kind = status, message, kind
-        super().__init__(message)
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
 
 
 def application(serving: Serving) -> Starlette:
@@ -68,7 +71,7 @@ def application(serving: Serving) -> Starlette:
         Route("/v1/load_lora_adapter", _guarded(_load, serving), methods=["POST"]),
         Route("/v1/unload_lora_adapter", _guarded(_unload, serving), methods=["POST"]),
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
 
 
 def _guarded(
@@ -82,18 +85,22 @@ def _guarded(
                 _check_key(request, serving)
             response: Response = await handle(request, serving)
         except Refused as refusal:
-            return JSONResponse(
-                error_body(refusal.message, refusal.kind, refusal.status), status_code=refusal.status
-            )
+            return _Json(refusal.body, status_code=refusal.status)
         except OverloadedError:
             body = error_body("too many requests are unfinished; try again later.", "ServiceUnavailable", 503)
-            return JSONResponse(body, status_code=503, headers={"Retry-After": "1"})
-        except EngineFailedError:
-            body = error_body("the engine failed; restart the server.", "InternalServerError", 500)
-            return JSONResponse(body, status_code=500)
+            return _Json(body, status_code=503, headers={"Retry-After": "1"})
+        except EngineFailedError as failure:
+            return _Json(error_body(str(failure), "InternalServerError", 500), status_code=500)
         return response
 
     return endpoint
+
+
+async def _no_route(_: Request, error: Exception) -> Response:
+    """No such path or method, as OpenAI would say it."""
+    code = error.status_code if isinstance(error, HTTPException) else 500
+    kind = "NotFoundError" if code == HTTPStatus.NOT_FOUND else "BadRequestError"
+    return _Json(error_body(f"{HTTPStatus(code).phrase}.", kind, code), status_code=code)
 
 
 def _check_key(request: Request, serving: Serving) -> None:
@@ -105,15 +112,14 @@ def _check_key(request: Request, serving: Serving) -> None:
 
 
 async def _health(_: Request, serving: Serving) -> Response:
-    if serving.loop.failed is not None:
-        raise EngineFailedError
+    serving.loop.check()
     return Response()
 
 
 async def _version(_: Request, __: Serving) -> Response:
     from advisor import __version__
 
-    return JSONResponse({"version": f"lora-advisor-{__version__}"})
+    return _Json({"version": f"lora-advisor-{__version__}"})
 
 
 async def _metrics(_: Request, serving: Serving) -> Response:
@@ -130,7 +136,7 @@ async def _models(_: Request, serving: Serving) -> Response:
 
     names = [entry(serving.name, None)]
     names += [entry(name, serving.name) for name in serving.loop.engine.adapters]
-    return JSONResponse({"object": "list", "data": names})
+    return _Json({"object": "list", "data": names})
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -148,168 +154,60 @@ async def _body(request: Request) -> dict[str, Any]:
     return raw
 
 
-async def _completions(request: Request, serving: Serving) -> Response:
+async def _parsed(request: Request, kind: type[_Asked]) -> _Asked:
+    """A null field counts as left out, as OpenAI's API has it."""
+    raw = {name: value for name, value in (await _body(request)).items() if value is not None}
     try:
-        asked = CompletionRequest.model_validate(await _body(request))
-    except ValidationError as error:
-        raise Refused(400, sentence_of(error)) from None
+        try:
+            return kind.model_validate(raw)
+        except ValidationError as error:
+            raise Refused(400, sentence_of(error)) from None
+    except RecursionError:
+        raise Refused(400, "the body is nested too deeply.") from None
+
+
+async def _completions(request: Request, serving: Serving) -> Response:
+    asked = await _parsed(request, CompletionRequest)
     prompt = asked.prompt
     if isinstance(prompt, list) and isinstance(prompt[0], str):
         prompt = prompt[0]
-    ids = serving.wording.ids(prompt) if isinstance(prompt, str) else [int(token) for token in prompt]
-    return await _answer(request, serving, asked, ids, asked.max_tokens, chat=False)
+    ids = _ids(serving, prompt) if isinstance(prompt, str) else [int(token) for token in prompt]
+    left = serving.max_length - len(ids)
+    return await _answer(request, serving, asked, ids, asked.max_tokens or max(1, min(_DEFAULT_TOKENS, left)))
 
 
 async def _chat(request: Request, serving: Serving) -> Response:
-    try:
-        asked = ChatRequest.model_validate(await _body(request))
-    except ValidationError as error:
-        raise Refused(400, sentence_of(error)) from None
-    ids = serving.wording.ids(chat_text(asked.messages))
+    asked = await _parsed(request, ChatRequest)
+    ids = _ids(serving, chat_text(asked.messages))
     most = asked.max_completion_tokens or asked.max_tokens
-    return await _answer(request, serving, asked, ids, most, chat=True)
+    return await _answer(request, serving, asked, ids, most or max(1, serving.max_length - len(ids)))
 
 
-async def _answer(
-    request: Request, serving: Serving, asked: Common, ids: list[int], most: int | None, *, chat: bool
-) -> Response:
+def _ids(serving: Serving, text: str) -> list[int]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Refused(400, "the prompt has half of a surrogate pair; allowed: Unicode text.") from None
+    return serving.wording.ids(text)
+
+
+async def _answer(request: Request, serving: Serving, asked: Common, ids: list[int], most: int) -> Response:
     name = asked.model or serving.name
     adapter = None if name == serving.name else name
     if adapter is not None and adapter not in serving.loop.engine.adapters:
         raise Refused(404, f"The model `{name}` does not exist.", "NotFoundError")
-    left = serving.max_length - len(ids)
+    ignore_eos = asked.ignore_eos or asked.min_tokens >= most
+    if asked.min_tokens and not ignore_eos:
+        raise Refused(400, f"min_tokens is {asked.min_tokens}; allowed: 0, or as many as max_tokens, {most}.")
     seed = uuid.uuid4().int if asked.seed is None else asked.seed
-    ask = Ask(
-        ids,
-        adapter,
-        most or min(_DEFAULT_TOKENS if not chat else max(left, 1), max(left, 1)),
-        asked.min_tokens,
-        Sampling(asked.temperature, asked.top_p, seed % 2**63),
-        asked.ignore_eos,
-        tuple(asked.stop_token_ids),
-        asked.priority,
-    )
+    sampling = Sampling(asked.temperature, asked.top_p, seed % 2**63)
+    ask = Ask(ids, adapter, most, sampling, ignore_eos, tuple(asked.stop_token_ids), asked.priority)
     try:
         answer = await serving.loop.submit(ask)
     except InputError as error:
         raise Refused(400, refused(error)) from None
-    reply = _Reply(serving, asked, answer, name, len(ids), chat=chat)
-    if asked.stream:
-        return StreamingResponse(reply.events(request), media_type="text/event-stream")
-    return JSONResponse(await reply.whole(request))
-
-
-class _Reply:
-    """One answer, whole or as events."""
-
-    def __init__(
-        self, serving: Serving, asked: Common, answer: Answer, name: str, prompt_tokens: int, *, chat: bool
-    ) -> None:
-        self._serving, self._asked, self._parts, self._chat = serving, asked, answer, chat
-        self._name, self._prompt_tokens, self._tokens = name, prompt_tokens, 0
-        self._id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
-        self._created = int(datetime.now(UTC).timestamp())
-        self._stream = Stream(serving.wording, asked.stops)
-
-    async def _texts(self) -> AsyncIterator[tuple[str, str | None]]:
-        """(text, reason) of each part; a stop string ends the request."""
-        while True:
-            output = await self._parts.parts.get()
-            self._tokens += len(output.tokens)
-            text = self._stream.add(output.tokens, last=output.reason is not None)
-            if output.reason == "error":
-                raise Refused(500, output.error or "the request failed.", "InternalServerError")
-            if self._stream.stopped and output.reason is None:
-                self._serving.loop.abort(self._parts.number)
-                yield text, "stop"
-                return
-            reason = "stop" if self._stream.stopped else output.reason
-            yield text, reason
-            if output.reason is not None:
-                return
-
-    async def whole(self, request: Request) -> dict[str, Any]:
-        """Wait for the end; a client that leaves ends the request."""
-        import asyncio
-
-        gone = asyncio.ensure_future(_until_gone(request))
-        collecting = asyncio.ensure_future(self._collect())
-        try:
-            await asyncio.wait({gone, collecting}, return_when=asyncio.FIRST_COMPLETED)
-            if not collecting.done():
-                self._serving.loop.abort(self._parts.number)
-                collecting.cancel()
-                raise Refused(499, "the client closed the connection.")
-            text, reason = collecting.result()
-        finally:
-            gone.cancel()
-        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
-        choice |= {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
-        return self._envelope([choice], stream=False) | {"usage": self._usage()}
-
-    async def _collect(self) -> tuple[str, str | None]:
-        texts, reason = [], None
-        async for text, why in self._texts():
-            texts.append(text)
-            reason = why
-        return "".join(texts), reason
-
-    async def events(self, request: Request) -> AsyncIterator[str]:
-        """Server-sent events; usage where it was asked for; [DONE] at the end."""
-        options = self._asked.stream_options
-        ended = False
-        try:
-            if self._chat:
-                yield self._event([self._choice("", None, role=True)])
-            async for text, reason in self._texts():
-                ended = reason is not None
-                event = [self._choice(text, reason)]
-                yield self._event(event, usage=bool(options and options.continuous_usage_stats))
-            if options and options.include_usage:
-                yield self._event([], usage=True)
-            yield "data: [DONE]\n\n"
-        except Refused as refusal:
-            ended = True
-            yield f"data: {json.dumps(error_body(refusal.message, refusal.kind, refusal.status))}\n\n"
-            yield "data: [DONE]\n\n"
-        finally:
-            if not ended:
-                self._serving.loop.abort(self._parts.number)
-
-    def _choice(self, text: str, reason: str | None, *, role: bool = False) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": 0, "finish_reason": reason, "logprobs": None}
-        if self._chat:
-            delta = {"role": "assistant", "content": ""} if role else {"content": text}
-            return choice | {"delta": delta}
-        return choice | {"text": text}
-
-    def _event(self, choices: list[dict[str, Any]], *, usage: bool = False) -> str:
-        body = self._envelope(choices, stream=True)
-        if usage:
-            body["usage"] = self._usage()
-        return f"data: {json.dumps(body)}\n\n"
-
-    def _envelope(self, choices: list[dict[str, Any]], *, stream: bool) -> dict[str, Any]:
-        kind = "text_completion"
-        if self._chat:
-            kind = "chat.completion.chunk" if stream else "chat.completion"
-        return {
-            "id": self._id, "object": kind, "created": self._created, "model": self._name, "choices": choices,
-        }  # fmt: skip
-
-    def _usage(self) -> dict[str, int]:
-        total = self._prompt_tokens + self._tokens
-        return {
-            "prompt_tokens": self._prompt_tokens, "completion_tokens": self._tokens, "total_tokens": total,
-        }  # fmt: skip
-
-
-async def _until_gone(request: Request) -> None:
-    """Return when the client has closed the connection."""
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            return
+    reply = Reply(serving.loop, serving.wording, asked, answer, name, ids)
+    return Events(reply) if asked.stream else _Json(await reply.whole(request))
 
 
 async def _load(request: Request, serving: Serving) -> Response:
@@ -317,12 +215,14 @@ async def _load(request: Request, serving: Serving) -> Response:
     root = serving.adapter_root
     assert root is not None
     if name in (serving.name, *serving.loop.engine.adapters):
-        raise Refused(400, f"The lora adapter '{name}' has already been loaded.")
+        raise Refused(400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput")
     try:
         folder = inside(root, path)
         await serving.loop.call(lambda: serving.loop.engine.add_adapter(name, folder))
     except InputError as error:
         raise Refused(400, refused(error)) from None
+    except OSError as error:
+        raise Refused(400, f"lora_path cannot be read: {error.strerror}.") from None
     return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
 
@@ -340,6 +240,10 @@ async def _adapter_fields(request: Request, serving: Serving, *names: str) -> li
     raw = await _body(request)
     values = [raw.get(name) for name in names]
     for name, value in zip(names, values, strict=True):
-        if not isinstance(value, str) or not value:
-            raise Refused(400, f"{name} is {value!r}; allowed: text that is not empty.")
+        if not isinstance(value, str) or not value or not value.isprintable():
+            raise Refused(
+                400,
+                f"{name} is {value!r:.60}; allowed: printable text that is not empty.",
+                "InvalidUserInput",
+            )
     return [str(value) for value in values]

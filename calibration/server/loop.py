@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from advisor.errors import InputError
 from calibration.engine.engine import Engine
-from calibration.engine.requests import TokenOutput
+from calibration.engine.requests import LiveRequest, TokenOutput
 from calibration.engine.sampler import Sampling
 from calibration.server.metrics import Metrics
 
@@ -32,7 +32,7 @@ class OverloadedError(Exception):
 
 
 class EngineFailedError(Exception):
-    """The engine thread has died of a bug; the server must be restarted."""
+    """The engine's thread has ended: of a bug, or because the server stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,6 @@ class Ask:
     prompt: Sequence[int]
     adapter: str | None
     max_tokens: int
-    min_tokens: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     ignore_eos: bool = False
     stops: tuple[int, ...] = ()
@@ -62,11 +61,15 @@ class _Underway:
     loop: asyncio.AbstractEventLoop
     parts: asyncio.Queue[TokenOutput]
     arrived_s: float
-    prompt_tokens: int
-    adapter: str | None
+    live: LiveRequest
     first_s: float = 0.0
     last_s: float = 0.0
     tokens: int = 0
+
+
+class _Call(NamedTuple):
+    work: Callable[[], None]
+    fail: Callable[[], None]
 
 
 class EngineLoop:
@@ -77,20 +80,25 @@ class EngineLoop:
         self.metrics = metrics
         self.failed: BaseException | None = None
         self._most = max_outstanding
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._underway: dict[int, _Underway] = {}
         self._entering = 0  # handed over, not yet seen by the engine's thread
         self._stopping = False
+        self._ended = False  # no call will be made any more
         self._thread = threading.Thread(target=self._guarded, name="engine", daemon=True)
 
     def start(self) -> None:
         """Run the engine from now on."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread after the present step; unfinished requests are aborted."""
+    def stop_soon(self) -> None:
+        """End the thread after the present step; unfinished requests end as aborted. Does not wait."""
         self._stopping = True
-        self._calls.put(lambda: None)
+        self._calls.put(_Call(_nothing, _nothing))
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self.stop_soon()
         self._thread.join(timeout=30)
         self.engine.close()
 
@@ -99,17 +107,28 @@ class EngineLoop:
         """Unfinished requests."""
         return len(self._underway)
 
+    def check(self) -> None:
+        """Whether calls are made.
+
+        Raises:
+            EngineFailedError: no more.
+        """
+        if self.failed is not None:
+            raise EngineFailedError("the engine failed; restart the server.")
+        if self._stopping:
+            raise EngineFailedError("the server stops.")
+
     async def submit(self, ask: Ask) -> Answer:
-        """Hand a request to the engine.
+        """Hand a request to the engine. Its latencies count from here.
 
         Raises:
             InputError: the engine refuses it.
             OverloadedError: too many are unfinished.
-            EngineFailedError: the engine has died.
+            EngineFailedError: the engine's thread has ended.
         """
         if len(self._underway) + self._entering >= self._most:
             raise OverloadedError
-        loop = asyncio.get_running_loop()
+        loop, arrived_s = asyncio.get_running_loop(), perf_counter()
         parts: asyncio.Queue[TokenOutput] = asyncio.Queue()
 
         def enter() -> int:
@@ -118,12 +137,11 @@ class EngineLoop:
                 adapter=ask.adapter,
                 max_tokens=ask.max_tokens,
                 sampling=ask.sampling,
-                ignore_eos=ask.ignore_eos or ask.min_tokens >= ask.max_tokens,
+                ignore_eos=ask.ignore_eos,
                 stops=ask.stops,
                 priority=ask.priority,
             )
-            now = perf_counter()
-            self._underway[number] = _Underway(loop, parts, now, len(ask.prompt), ask.adapter)
+            self._underway[number] = _Underway(loop, parts, arrived_s, self.engine.live(number))
             return number
 
         self._entering += 1
@@ -136,39 +154,48 @@ class EngineLoop:
         """Do something with the engine between two steps.
 
         Raises:
-            EngineFailedError: the engine has died.
+            EngineFailedError: the engine's thread has ended.
         """
-        if self.failed is not None:
-            raise EngineFailedError
+        self.check()
         done: Future[_T] = Future()
 
         def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return  # nobody waits for it any more
             try:
                 done.set_result(work())
             except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
                 done.set_exception(error)
 
-        self._calls.put(run)
+        def fail() -> None:
+            if done.set_running_or_notify_cancel():
+                done.set_exception(EngineFailedError("the engine has ended."))
+
+        self._calls.put(_Call(run, fail))
+        if self._ended:
+            self._fail_calls()
         return await asyncio.wrap_future(done)
 
-    def abort(self, number: int) -> None:
-        """Forget a request, from any thread; nothing happens if it has ended."""
-        self._calls.put(lambda: self._forget(number))
+    def abort(self, number: int, reason: str = "abort") -> None:
+        """End a request, from any thread; nothing happens if it has ended. A stop string's reason is stop."""
+        self._calls.put(_Call(lambda: self._forget(number, reason), _nothing))
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, number: int, reason: str) -> None:
         self.engine.abort(number)
-        if self._underway.pop(number, None) is not None:
-            self.metrics.finished("abort")
+        one = self._underway.pop(number, None)
+        if one is not None:
+            self._note_end(one, reason, one.last_s)
 
     def _guarded(self) -> None:
         try:
             self._run()
         except BaseException as error:
             self.failed = error
-            for number, one in self._underway.items():
-                sentence = "the engine failed; see the server's log."
-                self._send(one, TokenOutput(number, (), perf_counter(), "error", sentence))
+            self._end_all("error", "the engine failed; see the server's log.")
             raise
+        finally:
+            self._ended = True
+            self._fail_calls()
 
     def _run(self) -> None:
         """Calls first, then a step; idle, wait for a call."""
@@ -180,21 +207,31 @@ class EngineLoop:
             self.metrics.stepped(self.engine)
             for output in outputs:
                 self._hand_out(output)
-            names = sorted({one.adapter for one in self._underway.values() if one.adapter})
-            self.metrics.lora(",".join(names), self.engine.limits.max_loras)
+            self._note_adapters()
             if not outputs:
                 self.engine.wait(_LOAD_WAIT_S)
-        for number in list(self._underway):
-            one = self._underway[number]
-            self._forget(number)
-            self._send(one, TokenOutput(number, (), perf_counter(), "abort", "the server stops."))
+        for number in self._underway:
+            self.engine.abort(number)
+        self._end_all("abort", "the server stops.")
+
+    def _end_all(self, reason: str, sentence: str) -> None:
+        """Tell every client that its request has ended."""
+        for number, one in self._underway.items():
+            self.metrics.finished(reason)
+            self._send(one, TokenOutput(number, (), perf_counter(), "error", sentence))
+        self._underway = {}
 
     def _make_calls(self, *, wait: bool) -> None:
         with contextlib.suppress(queue.Empty):
             if wait:
-                self._calls.get(timeout=_IDLE_S)()
+                self._calls.get(timeout=_IDLE_S).work()
             while True:
-                self._calls.get_nowait()()
+                self._calls.get_nowait().work()
+
+    def _fail_calls(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait().fail()
 
     def _hand_out(self, output: TokenOutput) -> None:
         one = self._underway.get(output.request)
@@ -204,15 +241,25 @@ class EngineLoop:
         if output.tokens:
             if not one.tokens:
                 one.first_s = now
-                self.metrics.first_token(now - one.arrived_s, one.prompt_tokens)
+                scheduled_s = one.live.scheduled_s or now
+                prompt = one.live.request.prompt_tokens
+                self.metrics.first_token(scheduled_s - one.arrived_s, now - one.arrived_s, prompt)
             else:
                 self.metrics.next_tokens(now - one.last_s, len(output.tokens))
             one.tokens += len(output.tokens)
             one.last_s = now
         if output.reason is not None:
             del self._underway[output.request]
-            self.metrics.ended(output.reason, now - one.arrived_s, one.first_s, now, one.tokens)
+            self._note_end(one, output.reason, now)
         self._send(one, output)
+
+    def _note_end(self, one: _Underway, reason: str, now: float) -> None:
+        self.metrics.ended(reason, now - one.arrived_s, one.first_s, now, one.tokens)
+
+    def _note_adapters(self) -> None:
+        running = {one.live.adapter for one in self._underway.values() if one.live.scheduled_s is not None}
+        waiting = {one.live.adapter for one in self._underway.values() if one.live.scheduled_s is None}
+        self.metrics.lora(_joined(running), _joined(waiting), self.engine.limits.max_loras)
 
     @staticmethod
     def _send(one: _Underway, output: TokenOutput) -> None:
@@ -223,3 +270,11 @@ class EngineLoop:
 def refused(error: Exception) -> str:
     """The sentence of what the engine refused."""
     return " ".join(error.sentences) if isinstance(error, InputError) else str(error)
+
+
+def _joined(names: set[str | None]) -> str:
+    return ",".join(sorted(name for name in names if name))
+
+
+def _nothing() -> None:
+    pass

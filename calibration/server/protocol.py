@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Tokens = list[Annotated[int, Field(ge=0, le=10_000_000)]]
+
+# Fields that would change the answer and that this server lacks; their neutral values are let through.
+_LACKING: Final[dict[str, tuple[Any, ...]]] = {
+    "best_of": (1,), "echo": (False,), "suffix": ("",), "logprobs": (False, 0), "top_logprobs": (0,),
+    "prompt_logprobs": (0,), "logit_bias": ({},), "frequency_penalty": (0,), "presence_penalty": (0,),
+    "repetition_penalty": (1,), "top_k": (0, -1), "min_p": (0,), "use_beam_search": (False,), "n": (1,),
+    "tools": ([],), "response_format": ({"type": "text"},),
+}  # fmt: skip
 
 
 class StreamOptions(BaseModel):
@@ -20,6 +28,7 @@ class Common(BaseModel):
     """Fields of both kinds of request. Unknown fields are ignored, as OpenAI's clients send many."""
 
     model_config = ConfigDict(extra="ignore")
+    chat: ClassVar[bool]
 
     model: str = ""
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
@@ -27,27 +36,34 @@ class Common(BaseModel):
     temperature: float = Field(1.0, ge=0, le=100)
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    n: Literal[1] = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
     stop: str | Annotated[list[str], Field(max_length=16)] | None = None
     stop_token_ids: Tokens = Field(default_factory=list, max_length=64)
     ignore_eos: bool = False
     priority: int = Field(0, ge=-(2**31), lt=2**31)
-    logprobs: Literal[None, False, 0] = None
+    return_token_ids: bool = False
 
     @property
     def stops(self) -> list[str]:
         """Stop strings."""
         return [self.stop] if isinstance(self.stop, str) else list(self.stop or ())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_only_what_is_here(cls, raw: Any) -> Any:
+        for name, neutral in _LACKING.items():
+            if isinstance(raw, dict) and raw.get(name) is not None and raw[name] not in neutral:
+                told = " or ".join(repr(value) for value in neutral)
+                raise ValueError(f"{name} is {raw[name]!r:.60}; allowed: {told}. This server has no other.")
+        return raw
+
 
 class CompletionRequest(Common):
     """POST /v1/completions."""
 
+    chat = False
     prompt: str | Tokens | Annotated[list[str], Field(min_length=1, max_length=1)] = Field(min_length=1)
-    echo: Literal[False] = False
-    return_token_ids: bool = False
 
 
 class Message(BaseModel):
@@ -62,6 +78,7 @@ class Message(BaseModel):
 class ChatRequest(Common):
     """POST /v1/chat/completions."""
 
+    chat = True
     messages: list[Message] = Field(min_length=1, max_length=1000)
     max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000)
 
@@ -75,6 +92,8 @@ def chat_text(messages: list[Message]) -> str:
 def sentence_of(error: ValidationError) -> str:
     """The first fault of a body, in one sentence."""
     first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
     where = ".".join(str(part) for part in first["loc"] if not _internal(part)) or "body"
     given = repr(first.get("input"))[:60]
     return f"{where} is {given}; allowed: {first['msg'].removeprefix('Input should be ').rstrip('.')}."

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from advisor.errors import InputError
 from calibration.livesetup import LiveSetup
@@ -51,26 +53,33 @@ def build(setup: LiveSetup, options: ServeOptions) -> Serving:
         )
     engine = setup.engine()
     name = options.served_name or setup.model_dir.name
-    loop = EngineLoop(engine, Metrics(name), options.max_outstanding)
+    loop = EngineLoop(engine, Metrics(name, engine), options.max_outstanding)
     wording = Wording(setup.model_dir, engine.architecture.shape.vocab_size)
     longest = setup.options.longest(setup.limits, engine.architecture.max_positions)
     return Serving(loop, wording, name, longest, options.adapter_root, key)
 
 
-def run(serving: Serving, options: ServeOptions, tell: Any) -> None:
-    """Serve until a signal comes.
+def run(serving: Serving, options: ServeOptions, tell: Callable[[str], None]) -> None:
+    """Serve until a signal comes; the first line told is the address, which is open by then.
+
+    Unfinished requests get an error then. SIGINT is a KeyboardInterrupt, SIGTERM a SystemExit(0).
 
     Raises:
         InputError: the address is taken.
     """
     import uvicorn
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            serving.loop.stop_soon()
+            super().handle_exit(sig, frame)
+
     bound = _bound(options)
-    tell(f"serving {serving.name} on http://{options.host}:{bound.getsockname()[1]}")
+    tell(f"serving {serving.name} on {_address(options, bound)}")
+    signal.signal(signal.SIGTERM, _leave)
     serving.loop.start()
-    config = uvicorn.Config(application(serving), log_level="warning", access_log=False, lifespan="off")
     try:
-        uvicorn.Server(config).run(sockets=[bound])
+        Server(_config(serving)).run(sockets=[bound])
     finally:
         serving.loop.stop()
 
@@ -82,18 +91,32 @@ def running(serving: Serving, options: ServeOptions) -> Iterator[str]:
 
     bound = _bound(options)
     serving.loop.start()
-    config = uvicorn.Config(application(serving), log_level="warning", access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(_config(serving))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
-        yield f"http://{options.host}:{bound.getsockname()[1]}"
+        yield _address(options, bound)
     finally:
         server.should_exit = True
         thread.join(timeout=30)
         serving.loop.stop()
+
+
+def _config(serving: Serving) -> Any:
+    import uvicorn
+
+    return uvicorn.Config(application(serving), log_level="warning", access_log=False, lifespan="off")
+
+
+def _address(options: ServeOptions, bound: socket.socket) -> str:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"http://{host}:{bound.getsockname()[1]}"
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _bound(options: ServeOptions) -> socket.socket:
@@ -102,6 +125,7 @@ def _bound(options: ServeOptions) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((options.host, options.port))
+        bound.listen(2048)
     except OSError as error:
         bound.close()
         raise InputError(

@@ -43,34 +43,46 @@ class Wording:
 
 
 class Stream:
-    """The text of a growing answer in parts: no half characters, nothing behind a stop string."""
+    """The text of a growing answer in parts: no half characters, nothing behind a stop string.
+
+    Only the last few tokens are decoded again with new ones, so that a long answer costs no more a token.
+    """
 
     def __init__(self, wording: Wording, stops: Sequence[str]) -> None:
         self._wording, self._stops = wording, [stop for stop in stops if stop]
-        self._ids: list[int] = []
-        self._sent = 0
+        self._ids: list[int] = []  # the last part whose text is known, then tokens without text yet
+        self._known = 0
+        self._text = ""  # known, not shown yet
         self.stopped = False
 
     def add(self, tokens: Sequence[int], *, last: bool) -> str:
         """The text that may be shown now."""
         self._ids += tokens
-        text = self._wording.text(self._ids)
-        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        self._decode(last=last)
+        found = [at for at in (self._text.find(stop) for stop in self._stops) if at >= 0]
         if found:
             self.stopped = True
-            text = text[: min(found)]
-        elif not last:
-            text = self._settled(text)
-        part, self._sent = text[self._sent :], max(self._sent, len(text))
+            shown = min(found)
+        else:
+            shown = len(self._text) if last else self._settled()
+        part, self._text = self._text[:shown], self._text[shown:]
         return part
 
-    def _settled(self, text: str) -> str:
-        """Hold back half characters, and what may become a stop string."""
-        while text.endswith(_UNFINISHED):
-            text = text[:-1]
+    def _decode(self, *, last: bool) -> None:
+        """Move tokens that end with a whole character into the text."""
+        before, after = self._wording.text(self._ids[: self._known]), self._wording.text(self._ids)
+        if not last and after.endswith(_UNFINISHED):
+            return
+        self._text += after[len(before) :]
+        self._ids = self._ids[self._known :]
+        self._known = len(self._ids)
+
+    def _settled(self) -> int:
+        """How much of the text cannot become a stop string."""
+        text, shown = self._text, len(self._text)
         for stop in self._stops:
             for size in range(min(len(stop) - 1, len(text)), 0, -1):
                 if text.endswith(stop[:size]):
-                    text = text[:-size]
+                    shown = min(shown, len(text) - size)
                     break
-        return text
+        return shown
