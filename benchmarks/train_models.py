@@ -1,10 +1,11 @@
 """Trains the tiny family in data/models: a base, three LoRA adapters, a stock draft, three custom drafts.
 
     python -m benchmarks.train_models [--out data/models] [--scale 1.0]
+    python -m benchmarks.train_models --evaluate    # only held-out text and losses, of the weights there
 
 Text: what every Python brings along, its documentation (pydoc_data.topics) and its own source. The same
-Python version and seed give nearly the same weights (threads add in any
-order). Needs the extras calibrate and reference. See data/models/README.md for what came out.
+Python version and seed give nearly the same weights (threads add in any order). Needs the extras calibrate
+and reference. See data/models/README.md for what came out.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peft
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
-from peft import LoraConfig, get_peft_model
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
+# Any: what these return is typed in some versions of the packages and not in others.
+LlamaConfig: Any = transformers.LlamaConfig
+LlamaForCausalLM: Any = transformers.LlamaForCausalLM
+get_peft_model: Any = peft.get_peft_model
+PeftModel: Any = peft.PeftModel
+new_tokenizer: Any = Tokenizer
 VOCAB, CONTEXT, SEQUENCE, BATCH = 1024, 1024, 128, 16
 STYLES = ("shout", "terse", "json")
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -43,55 +50,81 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--out", type=Path, default=Path("data/models"))
     parser.add_argument("--scale", type=float, default=1.0, help="of the step counts; 0.01 is a trial")
+    parser.add_argument("--evaluate", action="store_true", help="train nothing")
     args = parser.parse_args()
-    steps = {name: max(2, round(count * args.scale)) for name, count in STEPS.items()}
     torch.manual_seed(0)
-    prose, code = documentation(), source_code()
-    (train_prose, held_prose), (train_code, held_code) = split(prose), split(code)
-    tokenizer = train_tokenizer(train_prose, train_code, args.out)
-    ids = lambda texts: np.asarray(tokenizer.encode("\n\n".join(texts)).ids)  # noqa: E731 - three words
-    base_train, base_held = ids(interleaved(train_prose * 4, train_code)), ids(held_prose + held_code[:60])
-    metrics: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
-    metrics["steps"] = steps
-    base = model(BASE)
     began = time.perf_counter()
-    train(base, base_train, steps["base"], 2e-3, "base")
-    metrics["base"] = {"held_out_loss": loss_of(base, base_held), "tokens": len(base_train)}
-    save_model(base, args.out / "base")
-    stored = LlamaForCausalLM.from_pretrained(args.out / "base", dtype=torch.float32)
-    base.load_state_dict(stored.state_dict())
-    stock = model(DRAFT)
-    distil(stock, base, base_train, steps["stock"], 3e-3, "stock draft")
-    metrics["draft-stock"] = {"held_out_loss": loss_of(stock, base_held)}
-    save_model(stock, args.out / "draft-stock")
-    for style in STYLES:
-        train_ids = ids([restyled(text, style) for text in train_prose])
-        held_ids = ids([restyled(text, style) for text in held_prose])
-        before = loss_of(base, held_ids)
-        tuned = get_peft_model(
-            LlamaForCausalLM.from_pretrained(args.out / "base", dtype=torch.float32),
-            LoraConfig(r=8, lora_alpha=16, target_modules=MODULES, task_type="CAUSAL_LM"),
-        )
-        train(tuned, train_ids, steps["adapter"], 3e-3, style)
-        save_adapter(tuned, args.out / "adapters" / style)
-        custom = model(DRAFT)
-        custom.load_state_dict(stock.state_dict())
-        distil(custom, tuned, train_ids, steps["custom"], 2e-3, f"custom draft {style}")
-        save_model(custom, args.out / f"draft-{style}")
-        metrics[style] = {
-            "held_out_loss": loss_of(tuned, held_ids),
-            "held_out_loss_of_base": before,
-            "custom_draft_loss": loss_of(custom, held_ids),
-            "stock_draft_loss": loss_of(stock, held_ids),
-        }
-        write_held_out(args.out, style, [restyled(text, style) for text in held_prose])
-    write_held_out(args.out, "base", held_prose)
-    metrics["minutes"] = round((time.perf_counter() - began) / 60, 1)
+    steps = {name: max(2, round(count * args.scale)) for name, count in STEPS.items()}
+    if not args.evaluate:
+        train_all(args.out, steps)
+    metrics: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
+    metrics |= evaluate_all(args.out)
+    metrics |= {"steps": steps, "minutes": round((time.perf_counter() - began) / 60, 1)}
+    if args.evaluate:  # how they were trained stays as it was
+        was = json.loads((args.out / "metrics.json").read_text(encoding="utf-8"))
+        metrics |= {name: was[name] for name in ("steps", "minutes")}
     (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(metrics, indent=1))
 
 
-# ------------------------------------------------------------------------------------------------- text
+def train_all(out: Path, steps: dict[str, int]) -> None:
+    """Train and store the eight models, the tokenizer first."""
+    (prose, _), (code, _) = split(documentation()), split(source_code())
+    tokenizer = train_tokenizer(prose, code, out)
+    text = tokens(tokenizer, interleaved(prose * 4, code))
+    base = model(BASE)
+    train(base, text, steps["base"], 2e-3, "base")
+    save_model(base, out / "base")
+    base = load_model(out / "base")  # as it is stored, in bfloat16
+    stock = model(DRAFT)
+    distil(stock, base, text, steps["stock"], 3e-3, "stock draft")
+    save_model(stock, out / "draft-stock")
+    for style in STYLES:
+        text = tokens(tokenizer, [restyled(paragraph, style) for paragraph in prose])
+        lora = peft.LoraConfig(r=8, lora_alpha=16, target_modules=MODULES, task_type="CAUSAL_LM")
+        tuned = get_peft_model(load_model(out / "base"), lora)
+        train(tuned, text, steps["adapter"], 3e-3, style)
+        save_adapter(tuned, out / "adapters" / style)
+        custom = model(DRAFT)
+        custom.load_state_dict(stock.state_dict())
+        distil(custom, tuned, text, steps["custom"], 2e-3, f"custom draft {style}")
+        save_model(custom, out / f"draft-{style}")
+
+
+def evaluate_all(out: Path) -> dict[str, Any]:
+    """Write the held-out text, and return the stored weights' losses on it, nats a token."""
+    (train_prose, held), (_, held_code) = split(documentation()), split(source_code())
+    held = unseen(held, train_prose)
+    tokenizer = Tokenizer.from_file(str(out / "base" / "tokenizer.json"))
+    base, stock = load_model(out / "base"), load_model(out / "draft-stock")
+    mixed = tokens(tokenizer, held + held_code[:60])
+    metrics: dict[str, Any] = {"held_out_paragraphs": len(held)}
+    metrics["base"] = {"held_out_loss": loss_of(base, mixed)}
+    metrics["draft-stock"] = {"held_out_loss": loss_of(stock, mixed)}
+    write_held_out(out, "base", held)
+    for style in STYLES:
+        texts = [restyled(paragraph, style) for paragraph in held]
+        ids = tokens(tokenizer, texts)
+        tuned = PeftModel.from_pretrained(load_model(out / "base"), str(out / "adapters" / style)).eval()
+        metrics[style] = {
+            "held_out_loss": loss_of(tuned, ids),
+            "held_out_loss_of_base": loss_of(base, ids),
+            "custom_draft_loss": loss_of(load_model(out / f"draft-{style}"), ids),
+            "stock_draft_loss": loss_of(stock, ids),
+        }
+        write_held_out(out, style, texts)
+    return metrics
+
+
+def load_model(folder: Path) -> Any:
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def tokens(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    return np.asarray(tokenizer.encode("\n\n".join(texts)).ids)
+
+
+# --- text
 
 
 def documentation() -> list[str]:
@@ -113,6 +146,17 @@ def source_code() -> list[str]:
 def split(texts: list[str]) -> tuple[list[str], list[str]]:
     """Every tenth text is held out."""
     return [t for i, t in enumerate(texts) if i % 10], [t for i, t in enumerate(texts) if not i % 10]
+
+
+def unseen(held: list[str], training: list[str]) -> list[str]:
+    """Each held-out paragraph once, if training holds at most a tenth of its windows of 50 characters."""
+    known = {text[at : at + 50] for text in training for at in range(max(1, len(text) - 49))}
+
+    def shared(text: str) -> float:
+        windows = [text[at : at + 50] for at in range(max(1, len(text) - 49))]
+        return sum(window in known for window in windows) / len(windows)
+
+    return [text for text in dict.fromkeys(held) if shared(text) <= 0.1]
 
 
 def interleaved(left: list[str], right: list[str]) -> list[str]:
@@ -139,7 +183,7 @@ def write_held_out(out: Path, style: str, texts: list[str]) -> None:
 
 def train_tokenizer(prose: list[str], code: list[str], out: Path) -> Tokenizer:
     """Byte-level BPE; token 0 ends a text."""
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer: Tokenizer = new_tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -151,16 +195,16 @@ def train_tokenizer(prose: list[str], code: list[str], out: Path) -> Tokenizer:
     for name in ("base", "draft-stock", *(f"draft-{style}" for style in STYLES)):
         (out / name).mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "base" / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>"}
-    config |= {"model_max_length": CONTEXT}
+    config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>"}
+    config["model_max_length"] = CONTEXT
     (out / "base" / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return tokenizer
 
 
-# ------------------------------------------------------------------------------------------------- models
+# --- models
 
 
-def model(sizes: dict[str, int]) -> LlamaForCausalLM:
+def model(sizes: dict[str, int]) -> Any:
     config = LlamaConfig(
         vocab_size=VOCAB,
         max_position_embeddings=CONTEXT,
@@ -216,7 +260,7 @@ def optimise(
     network.train()
     for number, batch in enumerate(data):
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_at(batch)
+        loss: Any = loss_at(batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()

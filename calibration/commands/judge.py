@@ -67,7 +67,8 @@ def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **g
     \b
     Example:
       calibrate acceptance --draft stock --prompts base
-      calibrate acceptance --draft shout --for-adapter shout --prompts shout --profile mine.json
+      calibrate acceptance --draft stock --prompts base --profile mine.json
+      calibrate acceptance --draft shout --for-adapter shout --prompts shout
     """
     import json
 
@@ -79,6 +80,11 @@ def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **g
         if wish["draft"] is None:
             allowed = "allowed: ngram, a model folder, or a draft of the tiny family."
             raise InputError(f"--draft is missing; {allowed}")
+        if profile is not None and given["for_adapter"] is not None:
+            raise InputError(
+                f"--profile with --for-adapter {given['for_adapter']}: a profile keeps the base's; "
+                "allowed: one of the two. Write the adapter's as adapter_acceptance of the scenario's draft."
+            )
         setup = setup_of(wish)
         prompts = prompts_from(
             given["source"], setup.model_dir, given["count"], given["prompt_tokens"], given["seed"]

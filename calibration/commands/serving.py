@@ -86,6 +86,8 @@ def serve(wish: dict[str, Any], merged: Path | None, root: Path | None, **given:
 @click.option("--api-key-env", default="", metavar="NAME", help="Variable that holds the server's key.")
 @click.option("--vocab", type=click.IntRange(2, 10_000_000), default=1000, show_default=True,
               help="Prompts are random token ids below this.")  # fmt: skip
+@click.option("--tokenizer", default=None, type=click.Path(path_type=Path),
+              help="tokenizer.json for servers that take text; else tokens a word are measured.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of prompts and sampling.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Result to write: NAME.parquet.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
@@ -104,15 +106,20 @@ def replay(
       calibrate replay --model tiny --trace t.csv --out live.parquet
       calibrate replay --url http://127.0.0.1:8000 --model base --trace t.csv --out vllm.parquet
     """
-    with clear_errors(f"Go on with --resume: {out}.journal has what was answered."):
-        from advisor.errors import MeasurementError
+    here = given["url"] is None
+    with clear_errors("" if here else f"Go on with --resume: {out}.journal has what was answered."):
+        from advisor.errors import InputError, MeasurementError
         from advisor.replayed import save_replay
         from calibration.replay.summary import figures, summary
         from calibration.replay.whole import Asked, replay_trace
 
+        if here and resume:
+            raise InputError(
+                "--resume is given without --url; allowed: with a server. The engine here starts anew."
+            )
         check_new(out, "--out", force=force or resume)
         given["timeout"] = seconds(given["timeout"], "--timeout")
-        setup = setup_of(wish) if given["url"] is None else None
+        setup = setup_of(wish) if here else None
         asked = Asked(
             out=out,
             resume=resume,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -64,7 +65,7 @@ class Target:
 async def replay_url(
     target: Target,
     trace: Trace,
-    prompts: Sequence[list[int] | str],
+    prompts: Sequence[list[int]] | Sequence[str],
     *,
     speed: float = 1.0,
     journal: Journal | None = None,
@@ -89,7 +90,7 @@ class _Run:
         self,
         target: Target,
         trace: Trace,
-        prompts: Sequence[list[int] | str],
+        prompts: Sequence[list[int]] | Sequence[str],
         speed: float,
         journal: Journal | None,
         tell: Progress,
@@ -126,7 +127,18 @@ class _Run:
                 await self._stop_if_hopeless(tasks)
             if tasks:
                 await asyncio.gather(*tasks)
+        self._nothing_answered()
         return self.rows
+
+    def _nothing_answered(self) -> None:
+        """A replay without an answer measured nothing (MeasurementError)."""
+        kinds = Counter(row.status for row in self.rows)
+        if kinds[OK] or not kinds:
+            return
+        only = next(iter(kinds)) if len(kinds) == 1 else ""
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        why = _WHY.get(only, f"answered none of {len(self.rows)} requests: {listed}.")
+        raise MeasurementError(f"{self._target.url}: {why}")
 
     async def _stop_if_hopeless(self, tasks: set[asyncio.Task[None]]) -> None:
         """A server that refuses everything is not worth the rest of the trace."""

@@ -21,6 +21,7 @@ from calibration.replay.journal import Journal
 from calibration.replay.prompts import prompts_for
 from calibration.replay.rows import Row, result_of
 from calibration.replay.servers import KINDS, ServerKind
+from calibration.replay.words import WordCost, measured_cost, texts, tokenizer_cost
 
 Progress = Callable[[float, str], None]
 
@@ -41,6 +42,7 @@ class Asked:
     max_concurrency: int = 1000
     api_key_env: str = ""
     vocab: int = 1000
+    tokenizer: Path | None = None  # for servers that take words
     seed: int = 0
     resume: bool = False
     command: str = ""
@@ -105,9 +107,10 @@ def _there(asked: Asked, trace: Trace, tell: Progress | None) -> ReplayResult:
         max_concurrency=asked.max_concurrency,
     )
     ids = prompts_for(trace, asked.vocab, asked.seed)
-    prompts = ids if kind.token_ids else [" ".join(f"w{token}" for token in prompt) for prompt in ids]
     target.endpoint()
     target.headers()
+    cost = None if kind.token_ids else _word_cost(asked, target)
+    prompts: list[list[int]] | list[str] = ids if cost is None else texts(ids, cost)
     fingerprint = {
         "trace": trace.name, "requests": len(trace), "url": asked.url, "model": asked.model,
         "seed": asked.seed, "speed": asked.speed, "server": asked.server, "vocab": asked.vocab,
@@ -120,18 +123,30 @@ def _there(asked: Asked, trace: Trace, tell: Progress | None) -> ReplayResult:
         )
     header = {
         "target": asked.url, "engine": asked.server, "model": asked.model, "seed": asked.seed,
-        "command": asked.command, "notes": _notes(kind, resumed, rows, trace),
+        "command": asked.command, "notes": _notes(kind, resumed, rows, trace, cost),
     }  # fmt: skip
     return result_of(trace, rows, asked.speed, header, None)
 
 
-def _notes(kind: ServerKind, resumed: int, rows: list[Row], trace: Trace) -> tuple[str, ...]:
+def _word_cost(asked: Asked, target: Target) -> WordCost:
+    """Tokens a word makes there."""
+    return measured_cost(target) if asked.tokenizer is None else tokenizer_cost(asked.tokenizer)
+
+
+def _notes(
+    kind: ServerKind, resumed: int, rows: list[Row], trace: Trace, cost: WordCost | None
+) -> tuple[str, ...]:
     """What a reader of a result over HTTP must know."""
     notes = [kind.note] if kind.note else []
     if resumed:
         notes.append(f"went on after an interruption: {resumed} requests were answered before it.")
-    if not kind.token_ids:
-        notes.append("prompts were sent as words, so their tokens are not as many as the trace wants.")
+    if cost is not None:
+        counted = [(row.prompt_tokens, n) for row, n in zip(rows, trace.prompt_tokens.tolist(), strict=True)]
+        off = [abs(have - wanted) / wanted for have, wanted in counted if have >= 0]
+        notes.append(
+            f"prompts were sent as words, {cost.per_word:.3g} tokens each ({cost.source}); the server "
+            f"counted, in the median, {float(np.median(off)) if off else 0.0:.1%} off the trace's tokens."
+        )
     pairs = zip(rows, trace.output_tokens.tolist(), strict=True)
     if short := sum(row.status == OK and row.output_tokens < wanted for row, wanted in pairs):
         notes.append(

@@ -27,6 +27,7 @@ from calibration.replay.servers import KINDS, body_of
 from calibration.replay.sse import EventStream
 from calibration.replay.summary import figures
 from calibration.replay.whole import Asked, replay_trace
+from calibration.replay.words import text_of, tokenizer_cost
 from tests.replay.faulty import FAULTS, Faulty, serving
 
 
@@ -45,9 +46,9 @@ def trace_file(tmp_path: Path) -> str:
     return str(path)
 
 
-def replayed(server: Faulty, trace_file: str, tmp_path: Path, **more: Any) -> ReplayResult:
+def replayed(at: Faulty, trace_file: str, tmp_path: Path, **more: Any) -> ReplayResult:
     given_: dict[str, Any] = {"model": "base", "timeout": 0.6, "out": tmp_path / "r.parquet", **more}
-    return replay_trace(Asked(trace_file, url=server.url, **given_), None)
+    return replay_trace(Asked(trace_file, url=at.url, **given_), None)
 
 
 def test_a_good_server_answers_all_and_the_times_are_in_order(trace_file: str, tmp_path: Path) -> None:
@@ -271,3 +272,48 @@ class TestOurServer:
         assert result.output_tokens.tolist() == trace.output_tokens.tolist()
         assert result.prompt_tokens.tolist() == trace.prompt_tokens.tolist()
         assert result.chunk_tokens.sum() == trace.output_tokens.sum()
+
+
+def test_prompts_as_words_are_fitted_to_the_tokens_that_the_server_counts(tmp_path: Path) -> None:
+    count = 12
+    trace = replace(trace_of(count, output=2), prompt_tokens=np.linspace(20, 400, count).astype(np.int64))
+    path = tmp_path / "long.csv"
+    save_trace(trace, path)
+    with serving(Faulty()) as server:
+        result = replayed(server, str(path), tmp_path, server="tgi", timeout=5.0)
+    assert np.abs(result.prompt_tokens - trace.prompt_tokens).max() <= 2  # rounding to whole words
+    assert any("1.5 tokens each (measured on the server)" in note for note in result.header.notes)
+    sent = [body["prompt"] for body in server.seen[2:]]
+    assert len(set(sent)) == count
+
+
+def test_a_tokenizer_file_says_how_many_tokens_a_word_makes(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers", reason="no tokenizers; install the extra calibrate")
+    from calibration import tinymodels
+
+    cost = tokenizer_cost(tinymodels.model_dir())
+    text = text_of(list(range(50)), cost.words_for(300))
+    assert abs(len(tinymodels.tokenizer().encode(text).ids) - 300) <= 15
+    with pytest.raises(InputError, match="--tokenizer is"):
+        tokenizer_cost(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("fault", ["500", "no_usage"])
+def test_a_server_that_answers_nothing_is_an_error_however_short_the_trace(
+    fault: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "short.csv"
+    save_trace(trace_of(3), path)
+    with serving(Faulty(fault)) as server, pytest.raises(MeasurementError, match=r"none of 3|no usage"):
+        replayed(server, str(path), tmp_path)
+
+
+def test_resume_without_a_server_is_refused(trace_file: str, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from calibration.cli import main
+
+    given_ = ["replay", "--trace", trace_file, "--out", str(tmp_path / "r.parquet"), "--resume"]
+    done = CliRunner().invoke(main, given_)
+    assert done.exit_code == 2
+    assert "--resume is given without --url" in done.output
