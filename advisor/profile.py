@@ -89,6 +89,28 @@ class DecodeAttention(Provenance):
         return self
 
 
+class MixedAttention(Provenance):
+    """What S decoding sequences with total context C add to a step that holds P prompt tokens, all layers.
+
+    fixed_s(P, S) + per_context_token_s(P, S) · C, in place of `attn_decode` for such steps: kernels that
+    take prompts and decodes at once do not pack the query heads of a group, and split no sequence.
+    """
+
+    prompt_tokens: Column = Field(description="P, rising.")
+    sequences: Column = Field(description="S, rising.")
+    fixed_s: tuple[Column, ...] = Field(description="One row for each P, one column for each S.")
+    per_context_token_s: tuple[Column, ...] = Field(description="The same grid; multiplies C.")
+
+    @model_validator(mode="after")
+    def _grid(self) -> MixedAttention:
+        for grid in (self.fixed_s, self.per_context_token_s):
+            if len(grid) != len(self.prompt_tokens) or any(len(row) != len(self.sequences) for row in grid):
+                raise ValueError(
+                    "the grids must have a row for each prompt_tokens, a column for each sequences"
+                )
+        return self
+
+
 class LoraTerm(Provenance):
     """Seconds that unmerged adapters add to a step that holds at least one adapter token.
 
@@ -162,6 +184,9 @@ class ModelTerms(Spec):
     head: Curve = Field(description="x: rows that get logits. Final norm, LM head, sampling on the device.")
     attn_prefill: PrefillAttention = Field(description="Prompt chunks.")
     attn_decode: DecodeAttention = Field(description="Decoding sequences.")
+    attn_mixed: MixedAttention | None = Field(
+        None, description="Decoding sequences of steps that hold prompt tokens; as attn_decode where null."
+    )
     all_reduce: Curve | None = Field(
         None, description="x: new tokens of the step; all layers. None at degree 1."
     )

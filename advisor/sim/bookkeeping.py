@@ -119,7 +119,7 @@ class Bookkeeping:
         """Serve from now on, with the preloaded adapters and an empty KV cache."""
         limits, now = self._limits, self.env.now
         self._alive = True
-        self._kv = KvBlocks(self.setup.kv_blocks, self.tree)
+        self._kv = KvBlocks(self.setup.kv_blocks, self.tree, keeps=limits.prefix_caching)
         self._cache = AdapterCache(limits.max_loras, limits.max_cpu_loras)
         self._cache.preload(self.setup.preloaded)
         self._loading: set[int] = set()  # overlapped: not yet seen to be in their slots
@@ -230,8 +230,11 @@ class Bookkeeping:
         request = self._running[number]
         self._first_place -= 1
         place = self._first_place if run.place is None else run.place[request]
-        blocks = self._interrupt(number, decoding=number not in self._partial)
-        self._kv.release(request, blocks + blocks_of_step)
+        computed = self._partial.get(number, -1)
+        blocks = self._interrupt(number, decoding=computed < 0)
+        if computed < 0:
+            computed = run.prompt[request] + run.emitted[request] - 1
+        self._kv.release(request, blocks + blocks_of_step, computed // self._block_tokens)
         if self._lora:
             self._unpin(run.adapter[request])
         self._waiting.push((place << SHIFT) + request)

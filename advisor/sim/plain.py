@@ -55,7 +55,8 @@ class PlainReplica:
         self._wake = self.env.event()
         self._idle = True
         self._step_start_s = self._charged_s = self.env.now
-        self._scheduler = Scheduler(setup.limits, KvBlocks(setup.kv_blocks, self.tree), gamma)
+        kv = KvBlocks(setup.kv_blocks, self.tree, keeps=setup.limits.prefix_caching)
+        self._scheduler = Scheduler(setup.limits, kv, gamma)
         self._scheduler.adapters.preload(setup.preloaded)
         self._channels = LoadChannels(self.env, setup.loads, self._load_ended)
         self._process = self.env.process(self.run())

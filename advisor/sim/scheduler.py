@@ -16,7 +16,8 @@ Rules, each with its test in tests/sim/test_scheduler.py:
 3. A waiting request whose whole prompt does not fit into the free KV blocks is a barrier.
 4. A running request that finds no free block preempts the newest one (fcfs), or the one with the largest
    (priority, arrival). After a preemption nobody is admitted in that step.
-5. A preempted request goes to the front of the queue and computes prompt and answer so far again.
+5. A preempted request goes to the front of the queue and computes prompt and answer so far again, except for
+   what is left of its blocks where prefixes are cached.
 
 Differences from vLLM: a decode whose drafts do not fit into the token budget ends the step's list (vLLM
 would cut its drafts); drafts need KV blocks for the tokens they may add, and no look-ahead beyond.
@@ -274,14 +275,14 @@ class Scheduler:
 
     def _preempt(self, request: Request) -> None:
         self.running.remove(request)
-        self._let_go(request)
+        self._let_go(request, request.computed_tokens // self.limits.kv_block_tokens)
         self._forget(request)
         self._first_place -= 1
         self._queue(request, self._first_place)
 
-    def _let_go(self, request: Request) -> None:
+    def _let_go(self, request: Request, computed_blocks: int = 0) -> None:
         """Blocks become free, the adapter idle."""
-        self.kv.release(request.index, request.kv_blocks)
+        self.kv.release(request.index, request.kv_blocks, computed_blocks)
         request.kv_blocks = 0
         if request.adapter != BASE:
             self.adapters.unpin(request.adapter)

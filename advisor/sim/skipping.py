@@ -257,7 +257,7 @@ class SkippingReplica(Walk):
             left, preempted = self._continue_running(left, due)
             if preempted:
                 return preempted
-        elif self._has_tree:
+        elif self._kv.tracks:
             self._kv.take(due)
         else:
             self._kv.free -= due
@@ -280,7 +280,7 @@ class SkippingReplica(Walk):
         """Admit waiting requests; `left` tokens of the budget are free."""
         waiting, cache, kv, running, run = self._waiting, self._cache, self._kv, self._running, self._run
         block_tokens, threshold = self._block_tokens, self._limits.long_prefill_token_threshold
-        seats, has_tree = self._limits.max_num_seqs, self._has_tree
+        seats = self._limits.max_num_seqs
         while left > 0:
             if len(running) >= seats:
                 self._closed = True
@@ -296,7 +296,7 @@ class SkippingReplica(Walk):
             tokens = run.prompt[request]
             if run.emitted:
                 tokens += run.emitted.get(request, 0)
-            hit, hit_free = kv.match(request) if has_tree else (0, 0)
+            hit, hit_free = kv.match(request) if kv.tracks else (0, 0)
             if -(-tokens // block_tokens) - hit > kv.free - hit_free:
                 self._closed = run.place is None
                 return
@@ -309,7 +309,7 @@ class SkippingReplica(Walk):
             if 0 < threshold < chunk and not alone:
                 chunk = threshold
             blocks = -(-(cached + chunk) // block_tokens) - hit
-            if has_tree:
+            if kv.tracks:
                 kv.hold(request)
                 kv.take(blocks)
             else:

@@ -1,4 +1,4 @@
-"""Prompt attention of one chunk, between and beyond the measured grid points."""
+"""Attention between and beyond the measured points: of a prompt chunk, and of decodes beside prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.profile import PrefillAttention
+from advisor.profile import MixedAttention, PrefillAttention
+from advisor.steptime.tables import by_count
 
 _SHIFT = 256.0
 """Added to the context before the logarithm, so that a context of nothing has a place on the axis."""
@@ -65,6 +66,26 @@ class ChunkAttention:
         if new_tokens > q or context_tokens > c:
             seconds *= chunk_work(max(new_tokens, q), max(context_tokens, c)) / chunk_work(q, c)
         return seconds
+
+
+class BesidePrompts:
+    """Seconds that decoding sequences add to a step with prompt tokens: linear in both axes, held outside."""
+
+    def __init__(self, term: MixedAttention, seats: int) -> None:
+        self._prompt = list(term.prompt_tokens)
+        self._fixed = [by_count(term.sequences, row, seats) for row in term.fixed_s]
+        self._slope = [by_count(term.sequences, row, seats) for row in term.per_context_token_s]
+
+    def seconds(self, prompt_tokens: int, decodes: int, context_tokens: int) -> float:
+        """Seconds of `decodes` sequences with this total context beside so many prompt tokens."""
+        if not decodes:
+            return 0.0
+        inside = min(max(prompt_tokens, self._prompt[0]), self._prompt[-1])
+        row, along = _place(self._prompt, inside)
+        after = min(row + 1, len(self._prompt) - 1)
+        near = self._fixed[row][decodes] + self._slope[row][decodes] * context_tokens
+        far = self._fixed[after][decodes] + self._slope[after][decodes] * context_tokens
+        return near + along * (far - near)
 
 
 def _place(axis: list[float], value: float) -> tuple[int, float]:

@@ -15,7 +15,7 @@ import math
 from advisor.profile import DraftTerm, ModelTerms, Profile
 from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ALL_LINEAR
-from advisor.steptime.attention import ChunkAttention
+from advisor.steptime.attention import BesidePrompts, ChunkAttention
 from advisor.steptime.batch import Batch, DecodeLine, StepParts
 from advisor.steptime.lora import NO_LORA, LoraCost, lora_cost
 from advisor.steptime.tables import at_every_count, by_count, staircase
@@ -55,6 +55,7 @@ class ProfileClock:
         decode = terms.attn_decode
         self._attn_fixed = [0.0, *by_count(decode.sequences, decode.fixed_s, seats)[1:]]
         self._attn_slope = by_count(decode.sequences, decode.per_context_token_s, seats)
+        self._mixed = None if terms.attn_mixed is None else BesidePrompts(terms.attn_mixed, seats)
         self._lora = _lora_of(terms, limits, modules)
         self._draft = draft
         self._drafted_share = 1.0 if draft is None else draft.drafted_share
@@ -70,11 +71,14 @@ class ProfileClock:
         if self._drafted_share < 1.0 and gamma:
             missing = round(decodes * gamma * (1.0 - self._drafted_share))
             tokens, outputs = tokens - missing, outputs - missing
-        attention = self._attn_fixed[decodes] + self._attn_slope[decodes] * context
+        mixed = self._mixed if chunks else None
+        attention = 0.0 if mixed else self._attn_fixed[decodes] + self._attn_slope[decodes] * context
         prompt = 0
         for new, before in chunks:
             prompt += new
             attention += self._chunk.seconds(new, before) if before else self._fresh[new]
+        if mixed:
+            attention += mixed.seconds(prompt, decodes, context)
         tokens += prompt
         dense = self._dense[tokens] if chunks else self._dense_graph[tokens]
         reduce = self._reduce[tokens] if chunks else self._reduce_graph[tokens]

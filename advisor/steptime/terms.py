@@ -13,6 +13,7 @@ from advisor.profile import (
     DecodeAttention,
     GemmGrid,
     LoraTerm,
+    MixedAttention,
     ModelTerms,
     PrefillAttention,
     Profile,
@@ -115,9 +116,26 @@ def _predicted(
                 "per_context_token_s": tuple(s * keys for s in decode.per_context_token_s),
             }
         ),
+        attn_mixed=_scaled_mixed(reference.attn_mixed, layers, queries, note),
         all_reduce=None if reduce is None else curve(reduce, np.asarray(reduce.y_s) * hidden),
         lora=_scaled_lora(reference, model, note),
         drafts=tuple(draft for draft in reference.drafts if draft.method == "ngram"),
+    )
+
+
+def _scaled_mixed(
+    term: MixedAttention | None, layers: float, queries: float, note: str
+) -> MixedAttention | None:
+    """Work of every query head: beside prompts, heads of a group are not packed."""
+    if term is None:
+        return None
+    mark = {"origin": Origin.EXTRAPOLATED, "interval": _EXTRAPOLATION, "source": f"{note}; {term.source}"}
+    return term.model_copy(
+        update={
+            **mark,
+            "fixed_s": tuple(tuple(s * layers for s in row) for row in term.fixed_s),
+            "per_context_token_s": tuple(tuple(s * queries for s in row) for row in term.per_context_token_s),
+        }
     )
 
 

@@ -108,7 +108,7 @@ def profile_terms(profile: Profile) -> Table:
 
     for terms in profile.models:
         model = f"{terms.model.name} (TP {terms.tensor_parallel})"
-        for term in ("dense", "head", "attn_prefill", "attn_decode", "all_reduce", "lora"):
+        for term in ("dense", "head", "attn_prefill", "attn_decode", "attn_mixed", "all_reduce", "lora"):
             add(model, term, getattr(terms, term))
         for draft in terms.drafts:
             add(model, f"draft {draft.method}", draft)

@@ -100,8 +100,8 @@ class BlockPool(KvBlocks):
                 self._block_of[name] = block
                 self._name_of[block] = name
 
-    def release(self, request: int, blocks: int) -> None:
-        """Give back all of a request's blocks, its last one first to be used again."""
+    def release(self, request: int, blocks: int, computed: int = 0) -> None:
+        """Give back all of a request's blocks, its last one first to be used again; its names stay."""
         table = self._tables.pop(request)
         for _ in range(blocks - len(table)):
             self._idle[self._pool.pop()] = None

@@ -200,3 +200,36 @@ def test_an_overlapped_load_keeps_its_slot_until_its_request_runs() -> None:
     engine.adapter_ready(7)
     assert [index for index, _, _ in parts(step(engine))] == [0]
     assert step(engine).loads == [(8, 2)]
+
+
+def test_a_preempted_request_finds_what_is_left_of_its_own_blocks() -> None:
+    limits = EngineLimits(max_num_seqs=8, max_num_batched_tokens=100, kv_block_tokens=4)
+    engine = Scheduler(limits, KvBlocks(6, keeps=True))
+    old, new = add(engine, 0, prompt=8, output=5), add(engine, 1, prompt=12, output=9)
+    step(engine)  # 2 and 3 blocks, 1 left
+    step(engine)  # both begin a block: the newest must go, with 3 full blocks of 12 tokens
+    assert (new.preemptions, engine.kv.free) == (1, 3)
+    assert engine.kv.match(1) == (3, 3)
+    for _ in range(3):
+        step(engine)  # the old one stays in its third block: none is overwritten
+    assert old.emitted_tokens == old.output_tokens
+    plan = step(engine)
+    assert parts(plan) == [(1, 1, 12)]  # the token of its first step alone is computed
+
+
+def test_what_others_took_of_a_preempted_request_is_lost_from_its_end() -> None:
+    kv = KvBlocks(10, keeps=True)
+    kv.take(6)
+    kv.release(5, 6, computed=4)  # two blocks were not full
+    assert (kv.match(5), kv.tracks) == ((4, 4), True)
+    kv.take(4 + 2 + 1)  # never used, torn, the fourth
+    assert kv.match(5) == (3, 3)
+    kv.hold(5)
+    assert (kv.free, kv.tracks, kv.match(5)) == (0, False, (0, 0))
+
+
+def test_without_prefix_caching_a_preempted_request_finds_nothing() -> None:
+    kv = KvBlocks(10)
+    kv.take(6)
+    kv.release(5, 6, computed=4)
+    assert (kv.match(5), kv.free, kv.tracks) == ((0, 0), 10, False)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.profile import HostTerm
+from advisor.profile import HostTerm, MixedAttention
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin
 from advisor.steptime.batch import Batch
@@ -102,3 +102,25 @@ def test_a_step_that_drafts_costs_the_draft_and_more_tokens() -> None:
     assert four.draft == pytest.approx(3 * 1e-5)
     assert four.dense > one.dense
     assert four.attention == one.attention
+
+
+def test_decodes_beside_prompts_cost_what_was_measured_beside_prompts() -> None:
+    mixed = MixedAttention(
+        origin=Origin.MEASURED,
+        source="test",
+        prompt_tokens=(100, 200),
+        sequences=(1, 3),
+        fixed_s=((1e-3, 3e-3), (2e-3, 6e-3)),
+        per_context_token_s=((1e-6, 1e-6), (2e-6, 2e-6)),
+    )
+    plain = ProfileClock(profile(), terms(), limits())
+    beside = ProfileClock(profile(), terms(attn_mixed=mixed), limits())
+    alone = Batch(2, 5000, (), 2)
+    assert beside.parts(alone) == plain.parts(alone)
+    prompt = Batch(0, 0, ((150, 0),), 1)
+    assert beside.parts(prompt) == plain.parts(prompt)
+    both = beside.parts(Batch(2, 5000, ((150, 0),), 3)).attention - beside.parts(prompt).attention
+    assert both == pytest.approx((2e-3 + 4e-3) / 2 + 5000 * 1.5e-6)
+    two = beside.parts(Batch(2, 5000, ((250, 0), (50, 0)), 4)).attention
+    fresh = plain.parts(Batch(0, 0, ((250, 0), (50, 0)), 2)).attention
+    assert two - fresh == pytest.approx(4e-3 + 5000 * 2e-6)  # held beyond the grid, all prompts together
