@@ -304,6 +304,11 @@ class Profile(Spec):
         return next(load for load in self.loads if load.hop == hop)
 
 
+def name_of(path: str | Path) -> str:
+    """The name of a profile's file: without .json or .json.gz."""
+    return Path(path).name.removesuffix(".gz").removesuffix(".json")
+
+
 def load_profile(path: str | Path) -> Profile:
     """Read a profile from a JSON file.
 

@@ -17,4 +17,8 @@ server_memory  its loads, KV memory, start-up
 server_profile puts these together into a profile of that server
 public_fits    host time, from published closed loops
 carry          writes what `carried` reads
+
+serving_sim_files  LLMServingSim's tables of whole models inside vLLM
+serving_sim_terms  the device terms that follow: prompts, decodes, decodes beside prompts
+serving_sim        puts these together into a profile
 """
