@@ -57,7 +57,8 @@ def section(result: Validation) -> str:
         "",
         markdown(result),
         "",
-        f"First choice right in {result.right_choices} of {len(result.cases)} scenarios, largest regret "
+        f"First choice right in {result.right_choices} of {len(result.cases)} scenarios "
+        f"({result.not_told_apart} that replays cannot tell apart among them), largest regret "
         f"{result.worst_regret:.1%}: " + ("**hit**." if result.decisions_hold else "**missed**."),
     ]
     return "\n".join(lines)

@@ -29,7 +29,9 @@ def text(result: Validation) -> str:
 def _case(case: CaseResult) -> list[str]:
     lines = [f"{case.name}: {case.requests} requests at {case.rate_rps:.3g}/s for {case.duration_s:.0f} s"]
     for option in case.options:
-        late = "  CLIENT LATE" if option.client_late else ""
+        late = ", ".join(f"{slow:.2f}" for slow in option.slowness)
+        late = f"; the machine was {late} times as slow as in the profile" if late else ""
+        late += "  CLIENT LATE" if option.client_late else ""
         lines.append(f"  {option.name} (utilisation {option.utilisation:.0%}){late}")
         lines.append(f"    {'':12s} {'predicted':>11s} {'measured':>11s} {'error':>8s} {'noise':>7s}")
         for cell in option.cells:
@@ -41,6 +43,8 @@ def _case(case: CaseResult) -> list[str]:
                 )
     decision = case.decision
     verdict = "right" if decision.right else "WRONG"
+    if decision.right and decision.chosen != decision.best:
+        verdict = "not told apart by the replays"
     lines.append(
         f"  choice by {decision.objective}: {decision.chosen}; measured best {decision.best}; {verdict}, "
         f"regret {decision.regret:.1%}"
@@ -76,8 +80,9 @@ def _sums(result: Validation) -> list[str]:
                 f"largest {np.max(np.abs(mine)):6.1%}"
             )
     lines.append(
-        f"First choice right in {result.right_choices} of {len(result.cases)} scenarios, largest regret "
-        f"{result.worst_regret:.1%}."
+        f"First choice right in {result.right_choices} of {len(result.cases)} scenarios "
+        f"({result.not_told_apart} that replays cannot tell apart among them), "
+        f"largest regret {result.worst_regret:.1%}."
     )
     return lines
 

@@ -13,13 +13,13 @@ from advisor.files import write_text
 from advisor.replayed import ReplayResult, load_replay, save_replay
 from advisor.trace.trace import Trace
 from calibration.validate.matrix import Case
-from calibration.validate.run import CaseResult, Ground, judge_case, plan_case, replay_option
+from calibration.validate.run import CaseResult, Ground, judge_case, plan_case, pulse_of, replay_option
 
 Progress = Callable[[float, str], None]
 LEAST_S: Final = 3.0
 MOST_S: Final = 40.0
-_AROUND_S: Final = 1.5
-"""Beside a replay's arrivals: making the engine, warming it up, answering the last requests."""
+_AROUND_S: Final = 2.5
+"""Beside a replay's arrivals: making the engine, warming it up, two pulses, the last requests."""
 
 
 def run_rounds(
@@ -41,19 +41,21 @@ def run_rounds(
     runs: dict[str, dict[str, list[ReplayResult]]] = {
         name: {option: [] for option in plan.setups} for name, plan in planned.items()
     }
-    total = sum(map(len, runs.values())) * ground.replays
-    done = 0
-    for turn in range(ground.replays):
-        for name, plan in planned.items():
-            for option in plan.setups:
-                tell(done / total, f"{name}: {option}, replay {turn + 1}")
-                file = folder / "replays" / f"{_slug(name)}.{_slug(option)}.{turn + 1}.parquet"
-                found = _kept(file, plan.asked(option)) if resume else None
-                if found is None:
-                    found = replay_option(ground, plan, option, turn)
-                    save_replay(found, file)
-                runs[name][option].append(found)
-                done += 1
+    todo = [
+        (turn, name, option)
+        for turn in range(ground.replays)
+        for name, plan in planned.items()
+        for option in plan.setups
+    ]
+    with pulse_of(ground) as pulse:
+        for done, (turn, name, option) in enumerate(todo):
+            tell(done / len(todo), f"{name}: {option}, replay {turn + 1}")
+            file = folder / "replays" / f"{_slug(name)}.{_slug(option)}.{turn + 1}.parquet"
+            found = _kept(file, planned[name].asked(option)) if resume else None
+            if found is None:
+                found = replay_option(ground, planned[name], option, turn, pulse)
+                save_replay(found, file)
+            runs[name][option].append(found)
     results = []
     for case in cases:
         result = judge_case(ground, planned[case.name], runs[case.name])

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from advisor.profile import Profile
 from advisor.replayed import ReplayResult
-from advisor.sim.result import SimResult
 from advisor.spec.spec import Spec
 from advisor.trace.trace import Trace
 from calibration.engine.speculate import ModelDraft, NgramDraft
@@ -30,18 +29,21 @@ from calibration.validate.compare import (
     mean_figures,
 )
 from calibration.validate.matrix import Case, Variation, trace_of
+from calibration.validate.pulse import Pulse, predict_at, step_times
 from calibration.validate.verdict import Cell, Decision, cells_of, decide
 
 Tell = Callable[[str], None]
 _STEP_ERROR: Final = "step_error"
+_SLOWNESS: Final = "slowness"
+_PULSED: Final = Case("pulse", 0.0, (), adapters=4)
 
 
 class OptionResult(Spec):
     """One option, predicted and measured."""
 
     name: str
-    utilisation: float = Field(description="Offered load over this option's predicted capacity.")
-    predicted: Figures
+    utilisation: float = Field(description="Offered load over this option's predicted capacity then.")
+    predicted: Figures = Field(description="Mean of the predictions, one for each replay's slowness.")
     measured: Figures = Field(description="Mean of the replays.")
     replays: tuple[Figures, ...]
     cells: tuple[Cell, ...]
@@ -52,6 +54,10 @@ class OptionResult(Spec):
         (),
         description="For each replay: the profile's time for the very batches that ran, over their measured "
         "time, less one. Where replays differ, the machine's speed did.",
+    )
+    slowness: tuple[float, ...] = Field(
+        (),
+        description="For each replay: times that a fixed load took beside it, over the profile's for it.",
     )
     curves: dict[str, Curves] = Field(default_factory=dict, description="Latency -> distributions.")
 
@@ -100,11 +106,17 @@ def run_case(ground: Ground, case: Case, tell: Tell = lambda _: None) -> CaseRes
     """Predict and replay every option of a scenario on one trace, the replays in turn."""
     planned = plan_case(ground, case)
     runs: dict[str, list[ReplayResult]] = {name: [] for name in planned.setups}
-    for turn in range(ground.replays):
-        for name in planned.setups:
-            tell(f"{case.name}: {name}, replay {turn + 1}")
-            runs[name].append(replay_option(ground, planned, name, turn))
+    with pulse_of(ground) as pulse:
+        for turn in range(ground.replays):
+            for name in planned.setups:
+                tell(f"{case.name}: {name}, replay {turn + 1}")
+                runs[name].append(replay_option(ground, planned, name, turn, pulse))
     return judge_case(ground, planned, runs)
+
+
+def pulse_of(ground: Ground) -> Pulse:
+    """The usual engine with a few adapters, for the load that is measured beside replays."""
+    return Pulse(variant(ground, _PULSED, Variation("pulse")), ground.profile)
 
 
 def plan_case(ground: Ground, case: Case) -> Planned:
@@ -117,11 +129,15 @@ def plan_case(ground: Ground, case: Case) -> Planned:
     return Planned(case, setups, trace, _prompts(ground, case, trace), rate)
 
 
-def replay_option(ground: Ground, planned: Planned, name: str, turn: int) -> ReplayResult:
-    """One live replay on a fresh engine; the counter `step_error` is the profile's error on its steps."""
+def replay_option(ground: Ground, planned: Planned, name: str, turn: int, pulse: Pulse) -> ReplayResult:
+    """One live replay on a fresh engine.
+
+    The counter `step_error` is the profile's error on its steps, `slowness` the machine's beside it.
+    """
     setup, trace = planned.setups[name], planned.asked(name)
     clock = replica_of(ground.profile, setup, trace).clock
     engine = setup.engine()
+    before = pulse.slowness()
     try:
         result = replay_engine(engine, trace, planned.prompts, seed=ground.seed + turn)
         counters = dict(result.header.counters or {})
@@ -129,8 +145,8 @@ def replay_option(ground: Ground, planned: Planned, name: str, turn: int) -> Rep
         steps = list(engine.books.steps)[-count:] if count else []
     finally:
         engine.close()
-    took_s = sum(step.end_s - step.start_s - step.load_s for step in steps)
-    foreseen_s = sum(sum(clock.parts(step.batch)) for step in steps)
+    counters[_SLOWNESS] = (before + pulse.slowness()) / 2
+    took_s, foreseen_s = step_times(clock, steps)
     counters[_STEP_ERROR] = foreseen_s / took_s - 1.0 if took_s > 0 else 0.0
     return replace(result, header=result.header.model_copy(update={"counters": counters}))
 
@@ -141,7 +157,7 @@ def judge_case(ground: Ground, planned: Planned, runs: Mapping[str, Sequence[Rep
     results = [_option(ground, planned, name, runs[name]) for name in planned.setups]
     decision = decide(
         {result.name: figure(result.predicted, case.objective) for result in results},
-        {result.name: figure(result.measured, case.objective) for result in results},
+        {result.name: [figure(one, case.objective) for one in result.replays] for result in results},
         case.objective,
     )
     return CaseResult(
@@ -157,22 +173,24 @@ def judge_case(ground: Ground, planned: Planned, runs: Mapping[str, Sequence[Rep
 
 def _option(ground: Ground, planned: Planned, name: str, runs: Sequence[ReplayResult]) -> OptionResult:
     setup, trace = planned.setups[name], planned.asked(name)
-    predicted = predicted_of(ground, setup, trace)
+    slowness = tuple((run.header.counters or {}).get(_SLOWNESS, 1.0) for run in runs)
+    predicted = [predict_at(ground.profile, setup, trace, slow, ground.seed) for slow in slowness]
     figures = [figures_of(run) for run in runs]
     measured = mean_figures(figures)
-    foreseen = figures_of(predicted)
+    foreseen = mean_figures([figures_of(one) for one in predicted])
     return OptionResult(
         name=name,
-        utilisation=planned.rate_rps / capacity_rps(ground, planned.case, setup),
+        utilisation=planned.rate_rps / capacity_rps(ground, planned.case, setup) * float(np.mean(slowness)),
         predicted=foreseen,
         measured=measured,
         replays=tuple(figures),
         cells=cells_of(foreseen, measured, figures),
-        distances=distances(predicted, runs[0]),
+        distances=distances(predicted[0], runs[0]),
         noise=distances(runs[0], runs[1]) if len(runs) > 1 else {},
         client_late=any(run.header.client_late for run in runs),
         step_errors=tuple((run.header.counters or {}).get(_STEP_ERROR, 0.0) for run in runs),
-        curves=curves(predicted, runs),
+        slowness=slowness,
+        curves=curves(predicted[0], runs),
     )
 
 
@@ -208,16 +226,11 @@ def _usable(ground: Ground, option: Variation) -> bool:
     return option.draft in ("", "ngram") or option.draft in ground.drafts
 
 
-def predicted_of(ground: Ground, setup: LiveSetup, trace: Trace) -> SimResult:
-    """The prediction of an option; the profile has acceptance that was measured on other prompts."""
-    return predict(ground.profile, setup, trace, seed=ground.seed)
-
-
 def capacity_rps(ground: Ground, case: Case, setup: LiveSetup) -> float:
     """Requests a second that an option finishes when all are there at once, by prediction."""
     trace = trace_of(case, 300.0, 1.0, _longest(ground), ground.seed + 1)
     burst = replace(trace, arrival_s=np.zeros(len(trace)))
-    done = predicted_of(ground, setup, _as_asked(burst, setup))
+    done = predict(ground.profile, setup, _as_asked(burst, setup), seed=ground.seed)
     return len(trace) / float(np.nanmax(done.last_token_s))
 
 

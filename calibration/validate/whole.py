@@ -75,6 +75,11 @@ class Validation(Spec):
         return sum(case.decision.right for case in self.cases)
 
     @property
+    def not_told_apart(self) -> int:
+        """Of these, scenarios whose replays put now one option first and now the other, or are within 1 %."""
+        return sum(case.decision.right and case.decision.chosen != case.decision.best for case in self.cases)
+
+    @property
     def worst_regret(self) -> float:
         """Largest regret."""
         return max((case.decision.regret for case in self.cases), default=0.0)
@@ -183,8 +188,8 @@ def prepare(asked: Asked, tell: Progress) -> Ground:
         hows: list[NgramDraft | ModelDraft] = [NgramDraft(3)]
         hows += [ModelDraft(3, path) for path in drafts.values()]
         for how in hows:
-            prompts = texts(32, 48, asked.seed + 77)  # others than those replayed
-            found = measure_acceptance(with_draft(plain, how), prompts, output_tokens=64)
+            prompts = texts(64, 48, asked.seed + 77)  # others than those replayed
+            found = measure_acceptance(with_draft(plain, how), prompts, output_tokens=96)
             profile = with_acceptance(profile, how, found)
     return Ground(setup, profile, drafts, texts, asked.replays, asked.duration, asked.seed)
 

@@ -153,9 +153,11 @@ def test_a_cell_holds_within_its_limit_or_within_the_noise(
 
 
 def test_the_choice_its_regret_and_when_it_is_right() -> None:
-    wrong = decide({"a": 1.0, "b": 2.0}, {"a": 1.2, "b": 1.0}, "e2e p90")
+    wrong = decide({"a": 1.0, "b": 2.0}, {"a": [1.3, 1.1], "b": [1.1, 0.9]}, "e2e p90")
     assert (wrong.chosen, wrong.best, wrong.right) == ("a", "b", False)
     assert wrong.regret == pytest.approx(0.2)
-    assert decide({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 1.2}, "e2e p90").regret == 0.0
-    equal = decide({"a": 1.0, "b": 2.0}, {"a": 1.005, "b": 1.0}, "e2e p90")
+    assert decide({"a": 1.0, "b": 2.0}, {"a": [1.0], "b": [1.2]}, "e2e p90").regret == 0.0
+    equal = decide({"a": 1.0, "b": 2.0}, {"a": [1.005], "b": [1.0]}, "e2e p90")
     assert equal.right, "measurement cannot tell half a per cent"
+    mixed = decide({"a": 1.0, "b": 2.0}, {"a": [1.3, 1.0], "b": [1.1, 1.05]}, "e2e p90")
+    assert (mixed.best, mixed.told_apart, mixed.right) == ("b", False, True)

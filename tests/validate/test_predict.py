@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ pytest.importorskip("torch", reason="no torch; install the extra calibrate")
 from advisor.errors import InputError
 from advisor.profile import Profile
 from advisor.replayed import ReplayResult
-from advisor.sim.result import SimResult
+from advisor.sim.result import Floats, SimResult
 from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ModelShape
 from advisor.trace.trace import BASE, Trace
@@ -27,6 +29,7 @@ from calibration.randomweights import write_adapter, write_model
 from calibration.replay.inprocess import replay_engine
 from calibration.replay.prompts import prompts_for
 from calibration.validate.matrix import Case, Variation
+from calibration.validate.pulse import predict_at
 from calibration.validate.run import Ground, capacity_rps, run_case
 
 SHAPE = ModelShape(
@@ -149,11 +152,12 @@ def test_a_scenario_end_to_end(world: World) -> None:
     assert [option.name for option in found.options] == ["two", "merged"]
     rate = 0.5 * capacity_rps(ground, case, first_of(ground, case))
     assert found.rate_rps == pytest.approx(rate)
-    assert found.options[0].utilisation == pytest.approx(0.5)
+    assert found.options[0].utilisation == pytest.approx(0.5 * np.mean(found.options[0].slowness))
     for option in found.options:
         assert option.predicted.answered == option.measured.answered == found.requests
         assert len(option.replays) == len(option.step_errors) == 2
         assert all(-0.8 < error < 4.0 for error in option.step_errors)
+        assert all(0.2 < slow < 5.0 for slow in option.slowness)
         assert set(option.curves) == set(option.distances) == {"ttft", "tpot", "e2e"}
     assert found.options[0].measured.load_s > 0
     assert found.options[1].measured.load_s == 0
@@ -164,3 +168,39 @@ def first_of(ground: Ground, case: Case) -> LiveSetup:
     from calibration.validate.run import variant
 
     return variant(ground, case, case.options[0])
+
+
+def test_a_slower_machine_is_predicted_as_if_every_term_took_longer(world: World) -> None:
+    spread: Floats = 0.01 * np.arange(len(burst()), dtype=np.float64)
+    trace = replace(burst(), arrival_s=spread)
+    once, twice = (predict_at(world.profile, world.setup(), trace, slow, 0) for slow in (1.0, 2.0))
+    plain = predict(world.profile, world.setup(), trace)
+    assert np.array_equal(once.last_token_s, plain.last_token_s)
+    assert twice.arrival_s.tolist() == trace.arrival_s.tolist()
+    assert (twice.e2e_s > once.e2e_s).all()
+    alone = replace(trace, arrival_s=6000.0 * spread)  # nobody waits for another
+    quick, slow = (predict_at(world.profile, world.setup(), alone, by, 0) for by in (1.0, 2.0))
+    assert slow.e2e_s == pytest.approx(2.0 * quick.e2e_s, rel=1e-6)
+
+
+def test_the_pulse_is_what_the_profile_is_off_by(world: World) -> None:
+    """A profile whose terms are all four times as long makes the machine look four times as fast."""
+    from calibration.validate.run import pulse_of
+
+    found = []
+    for factor in (1.0, 4.0):
+        slow = slower(world.profile.model_dump(mode="json"), factor)
+        ground = Ground(world.setup(), Profile.model_validate_json(json.dumps(slow)))
+        with pulse_of(ground) as pulse:
+            found.append(pulse.slowness())
+    assert found[0] / found[1] == pytest.approx(4.0, rel=0.35)
+
+
+def slower(value: Any, factor: float, name: str = "") -> Any:
+    """All seconds of a profile, multiplied."""
+    if isinstance(value, dict):
+        named = {key: key if key.endswith("_s") else name for key in value}
+        return {key: slower(inner, factor, named[key]) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [slower(inner, factor, name) for inner in value]
+    return value * factor if name.endswith("_s") and isinstance(value, float) else value
