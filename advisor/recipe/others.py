@@ -63,7 +63,9 @@ def _lorax(plan: ServingPlan, server: Server) -> OtherEngine:
     notes = []
     if server.adapters:
         command += ["--adapter-source", "local", "--max-active-adapters", str(plan.limits.max_loras)]
-        notes.append("requests name the adapter's folder in adapter_id.")
+        notes.append(
+            "requests name the adapter's folder as model (OpenAI's API) or as adapter_id (/generate)."
+        )
     if drafts is not None:
         command += ["--speculative-tokens", str(drafts.draft_length)]
         notes.append("stops drafting above 32 sequences (--speculation-max-batch-size).")
@@ -82,7 +84,9 @@ def _tgi(plan: ServingPlan, server: Server) -> OtherEngine:
     environment: tuple[tuple[str, str], ...] = ()
     if server.adapters:
         environment = (("LORA_ADAPTERS", ",".join(f"{name}={path}" for name, path in server.adapters)),)
-        notes.append("requests name the adapter in adapter_id; adapters are loaded at start only.")
+        notes.append(
+            "requests name the adapter as model (OpenAI's API) or adapter_id (/generate); loaded at start."
+        )
     return OtherEngine("tgi", tuple(command), tuple(notes), environment)
 
 

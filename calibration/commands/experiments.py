@@ -13,7 +13,7 @@ from calibration.commands.terminal import clear_errors, progress, seconds
 @click.command()
 @click.option("--budget", default="40s", show_default=True, help="For the calibration.")
 @click.option("--duration", default="8s", show_default=True, help="Of a replay.")
-@click.option("--out", default="demo/live", show_default=True, type=click.Path(path_type=Path))
+@click.option("--out", default="advisor-demo/live", show_default=True, type=click.Path(path_type=Path))
 def demo(budget: str, duration: str, out: Path) -> None:
     """Calibrate this machine on the tiny model, replay live, print predicted beside measured."""
     with clear_errors():
