@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import click
+from advisor.commandpages import command_pages
 
 _HEAD: Final = """\
 # The command line
@@ -32,25 +31,7 @@ def reference() -> str:
     """The whole page."""
     from advisor.cli.root import root
 
-    context = click.Context(root, info_name="advisor", terminal_width=100, **root.context_settings)
-    return _HEAD + "\n" + "\n".join(_pages(root, context))
-
-
-def _pages(command: click.Command, context: click.Context) -> Iterator[str]:
-    name = context.command_path
-    yield f"## {name}\n\n```text\n{_plain(command.get_help(context))}\n```\n"
-    if isinstance(command, click.Group):
-        for inner in command.list_commands(context):
-            found = command.get_command(context, inner)
-            if found is not None and not found.hidden:
-                below = click.Context(
-                    found, info_name=inner, parent=context, terminal_width=100, max_content_width=100
-                )
-                yield from _pages(found, below)
-
-
-def _plain(text: str) -> str:
-    return "\n".join(line.rstrip() for line in click.unstyle(text).splitlines())
+    return _HEAD + "\n" + command_pages(root, "advisor")
 
 
 def main() -> None:

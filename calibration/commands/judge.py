@@ -106,7 +106,10 @@ def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **g
     marginals = found.acceptance.marginals
     if as_json:
         rows = {"marginals": marginals, "low": found.low, "high": found.high, "length": found.length}
-        click.echo(json.dumps({"schema_version": 1, **rows, "verify_steps": found.verify_steps}, indent=1))
+        counted = {"verify_steps": found.verify_steps, "prompts": found.prompts}
+        asked = {"draft": wish["draft"], "adapter": given["for_adapter"], "temperature": given["temperature"]}
+        whole = {"schema_version": 1, **asked, **rows, "drafted_share": found.drafted_share, **counted}
+        click.echo(json.dumps(whole, indent=1))
         return
     click.echo(f"{found.verify_steps} verify steps of {found.prompts} prompts")
     for place, (share, low, high) in enumerate(zip(marginals, found.low, found.high, strict=True), 1):
@@ -119,7 +122,8 @@ def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **g
 @click.option("--adapter", required=True, help="PEFT folder, or a style of the tiny family.")
 @click.option("--dtype", "stored", multiple=True, default=("bfloat16", "fp8", "int4"), show_default=True,
               help="Type of the merged weights; repeatable.")  # fmt: skip
-@click.option("--prompts", "source", default=None, help="Also compare answers: as in `calibrate acceptance`.")
+@click.option("--prompts", "source", default=None,
+              help="Also compare answers, as in `acceptance`; holds the model in float32.")  # fmt: skip
 @click.option("--count", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Prompts.")
 @click.option("--prompt-tokens", type=click.IntRange(2, 100_000), default=128, show_default=True)
 @click.option("--modules", is_flag=True, help="One line a module.")
