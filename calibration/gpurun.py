@@ -2,7 +2,7 @@
 
 Parts: for each model a profile (ceilings, matrix products, attention, LoRA kernels over tokens, adapters,
 rank and slots, loads by hop, merging, drafts, engine steps), and decoding and prompts against the ceilings,
-with captured graphs and without; then replays beside predictions.
+with captured graphs and without; then replays beside predictions, and the field's claims.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ Progress = Callable[[float, str], None]
 MODELS: Final = ("Llama-3.1-8B", "Llama-3.2-1B")
 _ADAPTERS: Final = 64
 _RANK: Final = 16
+_CLAIMS: Final = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is of trained weights
+_CLAIMS_REPLAYS: Final = 100  # about so many of full length, all claims and repeats together
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ def _parts(asked: Asked) -> list[Part]:
         parts.append(Part(f"profile-{name}", share, lambda s, m=model: _profile(asked, m, s)))  # type: ignore[misc]
         parts.append(Part(f"limits-{name}", 0.08, lambda s, m=model: _limits(asked, m)))  # type: ignore[misc]
     last = asked.models[-1]
-    parts.append(Part("replays", 0.3, lambda s: _replays(asked, last, s)))
+    parts.append(Part("replays", 0.2, lambda s: _replays(asked, last, s)))
+    parts.append(Part("claims", 0.1, lambda s: _claims(asked, last, s)))
     return parts
 
 
@@ -237,3 +240,19 @@ def _replays(asked: Asked, model: str, budget_s: float) -> dict[str, Any]:
             break
         found.append(run_case(ground, case).model_dump(mode="json"))
     return {"cases": found}
+
+
+def _claims(asked: Asked, model: str, budget_s: float) -> dict[str, Any]:
+    """The field's claims that need no trained weights, into `claims/`."""
+    from calibration.claims.whole import Asked as Wanted
+    from calibration.claims.whole import try_claims
+
+    wanted = Wanted(
+        asked.out / "claims",
+        only=_CLAIMS,
+        duration_s=min(1.5, budget_s / _CLAIMS_REPLAYS),
+        seed=asked.seed,
+        resume=True,
+    )
+    found = try_claims(wanted, _setup(asked, model, _ADAPTERS), _known(asked, model))
+    return {"claims": [one.model_dump(mode="json") for one in found.claims]}

@@ -34,6 +34,8 @@ _KV_BLOCKS: Final = 1024
 def live_setup(model: str, adapters: int = ADAPTERS) -> LiveSetup:
     """The engine that serves everything unmerged: 8 slots of rank 16, made-up adapters.
 
+    In float32: on a CPU, kernels of narrower types are compiled for each new shape, in the middle of a run.
+
     Args:
         model: tiny, small, or a model folder.
         adapters: how many.
@@ -43,7 +45,10 @@ def live_setup(model: str, adapters: int = ADAPTERS) -> LiveSetup:
     """
     folder = small_model() if model == "small" else model_folder(model)
     return LiveSetup(
-        folder, _LIMITS, EngineOptions(kv_blocks=_KV_BLOCKS), made_up_adapters(folder, adapters, _RANK)
+        folder,
+        _LIMITS,
+        EngineOptions(kv_blocks=_KV_BLOCKS, dtype="float32"),
+        made_up_adapters(folder, adapters, _RANK),
     )
 
 
