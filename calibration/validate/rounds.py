@@ -18,7 +18,7 @@ from calibration.validate.run import CaseResult, Ground, judge_case, plan_case, 
 Progress = Callable[[float, str], None]
 LEAST_S: Final = 3.0
 MOST_S: Final = 40.0
-_AROUND_S: Final = 2.5
+_AROUND_S: Final = 3.5
 """Beside a replay's arrivals: making the engine, warming it up, two pulses, the last requests."""
 
 

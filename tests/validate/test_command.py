@@ -128,7 +128,7 @@ def test_the_text_shows_both_sides_and_the_choice(folder: Path) -> None:
         (("--scenarios", ";"), "--scenarios is empty"),
         (("--model", "huge"), "--model is 'huge'"),
         (("--duration", "soon"), "--duration"),
-        (("--budget", "9s"), "--budget leaves 9 s for 56 replays; allowed: at least 308 s"),
+        (("--budget", "9s"), "--budget leaves 9 s for 56 replays; allowed: at least 364 s"),
     ],
 )
 def test_wrong_input_is_one_sentence(folder: Path, options: tuple[str, ...], said: str) -> None:
