@@ -26,7 +26,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 @click.command(help=__doc__)
 @click.option("--models", default="tiny,small", show_default=True)
 @click.option("--duration", type=float, default=9.0, show_default=True, help="Seconds of a replay.")
-@click.option("--replays", type=int, default=2, show_default=True)
+@click.option("--replays", type=int, default=3, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/live"), show_default=True)
 @click.option("--from-results", is_flag=True, help="Only write the page again.")
 def main(models: str, duration: float, replays: int, out: Path, *, from_results: bool) -> None:
@@ -37,7 +37,9 @@ def main(models: str, duration: float, replays: int, out: Path, *, from_results:
         if not from_results:
             folder = out / model
             validate_all(
-                Asked(folder, model, duration=duration, replays=replays, resume=True),
+                Asked(
+                    folder, model, calibration_budget=120.0, duration=duration, replays=replays, resume=True
+                ),
                 lambda share, what: print(f"{share:4.0%} {what}", flush=True),
             )
             shutil.copy(folder / "report.json", file)

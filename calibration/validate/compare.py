@@ -97,18 +97,18 @@ def errors(predicted: Figures, measured: Figures) -> dict[str, float]:
     return found
 
 
-def mean_figures(all_figures: list[Figures]) -> Figures:
-    """The mean of several replays, cell by cell."""
+def median_figures(all_figures: list[Figures]) -> Figures:
+    """The median of several runs, figure by figure: one slow minute of the machine does not decide."""
 
-    def mean(values: list[Mapping[str, float]]) -> dict[str, float]:
-        return {name: float(np.mean([value[name] for value in values])) for name in values[0]}
+    def median(values: list[Mapping[str, float]]) -> dict[str, float]:
+        return {name: float(np.median([value[name] for value in values])) for name in values[0]}
 
     first = all_figures[0]
     return Figures(
-        **{f"{name}_s": mean([getattr(f, f"{name}_s") for f in all_figures]) for name in LATENCIES},
-        output_tokens_per_s=float(np.mean([f.output_tokens_per_s for f in all_figures])),
-        load_s=float(np.mean([f.load_s for f in all_figures])),
-        acceptance_length=float(np.mean([f.acceptance_length for f in all_figures])),
+        **{f"{name}_s": median([getattr(f, f"{name}_s") for f in all_figures]) for name in LATENCIES},
+        output_tokens_per_s=float(np.median([f.output_tokens_per_s for f in all_figures])),
+        load_s=float(np.median([f.load_s for f in all_figures])),
+        acceptance_length=float(np.median([f.acceptance_length for f in all_figures])),
         answered=min(f.answered for f in all_figures),
         asked=first.asked,
     )

@@ -26,7 +26,7 @@ from calibration.validate.compare import (
     curves,
     distances,
     figures_of,
-    mean_figures,
+    median_figures,
 )
 from calibration.validate.matrix import Case, Variation, trace_of
 from calibration.validate.pulse import Pulse, predict_at, step_times
@@ -43,8 +43,11 @@ class OptionResult(Spec):
 
     name: str
     utilisation: float = Field(description="Offered load over this option's predicted capacity then.")
-    predicted: Figures = Field(description="Mean of the predictions, one for each replay's slowness.")
-    measured: Figures = Field(description="Mean of the replays.")
+    predicted: Figures = Field(description="Median of the predictions, one for each replay's slowness.")
+    foreseen: Figures = Field(
+        description="Predicted for a machine as fast as the profile's: what is chosen by."
+    )
+    measured: Figures = Field(description="Median of the replays, figure by figure.")
     replays: tuple[Figures, ...]
     cells: tuple[Cell, ...]
     distances: dict[str, Distance] = Field(description="Prediction to first replay.")
@@ -156,7 +159,7 @@ def judge_case(ground: Ground, planned: Planned, runs: Mapping[str, Sequence[Rep
     case = planned.case
     results = [_option(ground, planned, name, runs[name]) for name in planned.setups]
     decision = decide(
-        {result.name: figure(result.predicted, case.objective) for result in results},
+        {result.name: figure(result.foreseen, case.objective) for result in results},
         {result.name: [figure(one, case.objective) for one in result.replays] for result in results},
         case.objective,
     )
@@ -176,15 +179,16 @@ def _option(ground: Ground, planned: Planned, name: str, runs: Sequence[ReplayRe
     slowness = tuple((run.header.counters or {}).get(_SLOWNESS, 1.0) for run in runs)
     predicted = [predict_at(ground.profile, setup, trace, slow, ground.seed) for slow in slowness]
     figures = [figures_of(run) for run in runs]
-    measured = mean_figures(figures)
-    foreseen = mean_figures([figures_of(one) for one in predicted])
+    measured = median_figures(figures)
+    expected = median_figures([figures_of(one) for one in predicted])
     return OptionResult(
         name=name,
         utilisation=planned.rate_rps / capacity_rps(ground, planned.case, setup) * float(np.mean(slowness)),
-        predicted=foreseen,
+        predicted=expected,
+        foreseen=figures_of(predict(ground.profile, setup, trace, seed=ground.seed)),
         measured=measured,
         replays=tuple(figures),
-        cells=cells_of(foreseen, measured, figures),
+        cells=cells_of(expected, measured, figures),
         distances=distances(predicted[0], runs[0]),
         noise=distances(runs[0], runs[1]) if len(runs) > 1 else {},
         client_late=any(run.header.client_late for run in runs),

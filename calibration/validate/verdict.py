@@ -22,7 +22,7 @@ class Cell(Spec):
     """One figure of one option: predicted beside measured."""
 
     name: str = Field(description="Such as ttft p50.")
-    error: float = Field(description="Predicted over the mean of the replays, less one.")
+    error: float = Field(description="Predicted over the median of the replays, less one.")
     noise: float = Field(description="The same between two replays, mean over pairs, absolute.")
     allowed: float = Field(description="The larger of the limit and 1.5 times the noise.")
 
@@ -63,7 +63,7 @@ class Decision(Spec):
 
     objective: str = Field(description="The figure that is to be small.")
     predicted_s: dict[str, float] = Field(description="Option -> value.")
-    measured_s: dict[str, float] = Field(description="Option -> mean of the replays.")
+    measured_s: dict[str, float] = Field(description="Option -> median of the replays.")
     chosen: str = Field(description="Best by prediction.")
     best: str = Field(description="Best by measurement.")
     regret: float = Field(description="Measured value of the chosen one over the best one's, less one.")
@@ -79,7 +79,7 @@ class Decision(Spec):
 
 def decide(predicted: dict[str, float], replays: dict[str, list[float]], objective: str) -> Decision:
     """Rank options (name -> value, and values of the replays by round; smaller is better) both ways."""
-    measured = {name: float(np.mean(values)) for name, values in replays.items()}
+    measured = {name: float(np.median(values)) for name, values in replays.items()}
     chosen, best = min(predicted, key=predicted.__getitem__), min(measured, key=measured.__getitem__)
     regret = measured[chosen] / measured[best] - 1.0 if measured[best] > 0 else 0.0
     return Decision(

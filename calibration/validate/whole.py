@@ -188,8 +188,8 @@ def prepare(asked: Asked, tell: Progress) -> Ground:
         hows: list[NgramDraft | ModelDraft] = [NgramDraft(3)]
         hows += [ModelDraft(3, path) for path in drafts.values()]
         for how in hows:
-            prompts = texts(64, 48, asked.seed + 77)  # others than those replayed
-            found = measure_acceptance(with_draft(plain, how), prompts, output_tokens=96)
+            prompts = texts(192, 48, asked.seed + 77)  # others than those replayed
+            found = measure_acceptance(with_draft(plain, how), prompts, output_tokens=80)
             profile = with_acceptance(profile, how, found)
     return Ground(setup, profile, drafts, texts, asked.replays, asked.duration, asked.seed)
 
