@@ -19,6 +19,7 @@ COMMANDS = {
         "advisor.cli.recipe:recipe",
         "Write what to paste: command lines, compose, Kubernetes, merge script, load test, alerts.",
     ),
+    "sweep": ("advisor.cli.sweep:sweep", "A scenario at every point of a grid, on all cores or on Ray."),
     "scenario": ("advisor.cli.scenario:scenario", "Print an example scenario, check your own."),
     "trace": ("advisor.trace.cli:trace", "Describe, convert, generate, fit and scale request traces."),
     "profile": (
