@@ -17,6 +17,9 @@ def adapters(*traits: Trait, rank: int = 16, count: int = 2, base: str | None = 
     return AdapterSet(names, (rank,) * count, None, traits=frozenset(traits), base_models=bases)
 
 
+ROUNDED = {"merge-bf16": False}  # storing a merged weight rounds the delta; a warning
+
+
 def rules(
     name: str,
     served: AdapterSet,
@@ -32,7 +35,7 @@ def rules(
 
 def test_plain_adapters_on_vllm_have_nothing_against_them() -> None:
     assert rules("vllm", adapters()) == {}
-    assert rules("vllm", adapters(), merged=True) == {}
+    assert rules("vllm", adapters(), merged=True) == ROUNDED
 
 
 @pytest.mark.parametrize(
@@ -64,24 +67,24 @@ def test_what_vllm_serves_although_it_is_unusual(trait: Trait) -> None:
 
 @pytest.mark.parametrize("trait", ["dora", "rslora", "patterns", "bias", "embeddings"])
 def test_merging_lifts_the_restriction(trait: Trait) -> None:
-    assert rules("vllm", adapters(trait), merged=True) == {}
+    assert rules("vllm", adapters(trait), merged=True) == ROUNDED
 
 
 @pytest.mark.parametrize(
     ("trait", "rule"), [("alora", "alora-merged"), ("layer_replication", "layer-replication")]
 )
 def test_what_cannot_be_merged(trait: Trait, rule: str) -> None:
-    assert rules("vllm", adapters(trait), merged=True) == {rule: True}
+    assert rules("vllm", adapters(trait), merged=True) == {rule: True} | ROUNDED
 
 
 def test_saved_modules_are_merged_with_a_warning() -> None:
-    assert rules("vllm", adapters("modules_to_save"), merged=True) == {"merged-modules": False}
+    assert rules("vllm", adapters("modules_to_save"), merged=True) == {"merged-modules": False} | ROUNDED
 
 
 def test_a_rank_above_the_largest_is_refused_only_unmerged() -> None:
     assert rules("vllm", adapters(rank=513)) == {"rank": True}
     assert rules("vllm", adapters(rank=512)) == {}
-    assert rules("vllm", adapters(rank=513), merged=True) == {}
+    assert rules("vllm", adapters(rank=513), merged=True) == ROUNDED
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_rank_above_the_largest_is_refused_only_unmerged() -> None:
     ],
 )
 def test_adapters_and_speculation(name: str, method: str, merged: bool, expected: dict[str, bool]) -> None:
-    assert rules(name, adapters(), method, merged=merged) == expected
+    assert rules(name, adapters(), method, merged=merged) == expected | (ROUNDED if merged else {})
 
 
 def test_engines_that_never_mix_adapters_warn_only_if_there_are_several() -> None:
