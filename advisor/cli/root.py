@@ -15,6 +15,10 @@ COMMANDS = {
     ),
     "simulate": ("advisor.cli.simulate:simulate", "Simulate one deployment of your own choice."),
     "explain": ("advisor.cli.explain:explain", "Why is this deployment slower than its base model?"),
+    "breakeven": (
+        "advisor.cli.breakeven:breakeven",
+        "Where one way to serve begins to pay more than another.",
+    ),
     "recipe": (
         "advisor.cli.recipe:recipe",
         "Write what to paste: command lines, compose, Kubernetes, merge script, load test, alerts.",
