@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -13,6 +14,7 @@ from advisor.study.columns import Row
 from advisor.study.points import Point
 
 LOCAL: Final = "local"
+_KNOCK_S: Final = 10.0
 _BATCH_A_WORKER: Final = 8
 """Points a Ray worker gets at a time: the backend returns whole lists, so a batch is what a kill may lose."""
 
@@ -109,6 +111,7 @@ class RayCluster:
             ) from None
         where = {"num_cpus": self.jobs} if self.address == LOCAL else {}
         try:
+            _knock(self.address)
             ray.init(
                 address=self.address,
                 include_dashboard=False,
@@ -116,7 +119,7 @@ class RayCluster:
                 logging_level="error",
                 **where,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"--ray is {self.address}: no Ray cluster answers there ({str(error).splitlines()[0]}); "
                 "allowed: local, auto, or host:port of a cluster's head."
@@ -128,3 +131,15 @@ class RayCluster:
         import ray
 
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Try host:port before Ray does, which waits for minutes and says little.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S):
+            pass

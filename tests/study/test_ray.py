@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,16 @@ def test_without_ray_the_sentence_says_how_to_install_it(
     tasks, store = prepared(tmp_path)
     with pytest.raises(InputError, match=r"pip install 'lora-advisor\[ray\]'"):
         sweep(tasks, store, RayCluster("local", 2))
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="no ray; install the extra 'ray'")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening
+        address = "127.0.0.1:{}".format(taken.getsockname()[1])
+        tasks, store = prepared(tmp_path)
+        with pytest.raises(InputError, match="no Ray cluster answers there"):
+            sweep(tasks, store, RayCluster(address, 2))
 
 
 @pytest.mark.slow
