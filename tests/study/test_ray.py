@@ -32,7 +32,7 @@ def test_an_address_where_nobody_listens_is_told_at_once(tmp_path: Path) -> None
     pytest.importorskip("ray", reason="no ray; install the extra 'ray'")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening
-        address = "127.0.0.1:{}".format(taken.getsockname()[1])
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
         tasks, store = prepared(tmp_path)
         with pytest.raises(InputError, match="no Ray cluster answers there"):
             sweep(tasks, store, RayCluster(address, 2))
