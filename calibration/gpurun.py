@@ -36,6 +36,8 @@ Progress = Callable[[float, str], None]
 MODELS: Final = ("Llama-3.1-8B", "Llama-3.2-1B")
 _ADAPTERS: Final = 64
 _RANK: Final = 16
+_RANKS: Final = (8, _RANK, 64)
+"""Of the LoRA kernels; only the last is above what the slots of the served engine hold."""
 _CLAIMS: Final = ("C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is of trained weights
 _CLAIMS_REPLAYS: Final = 100  # about so many of full length, all claims and repeats together
 
@@ -154,7 +156,7 @@ def _profile(asked: Asked, model: str, budget_s: float) -> dict[str, Any]:
         setup.limits,
         setup.options,
         0.9 * budget_s,
-        ranks=(8, _RANK, 64),
+        ranks=_RANKS,
         drafts=(NgramDraft(3),),
         seed=asked.seed,
         command=f"calibrate gpu --model {model}",

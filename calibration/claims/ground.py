@@ -81,7 +81,7 @@ def profile_of(
     )
     out.mkdir(parents=True, exist_ok=True)
     samples = out / "profile.samples.jsonl"
-    profile = calibrate_engine(wish, samples, progress=tell)
+    profile = calibrate_engine(wish, samples, force=True, progress=tell)
     profile = profile.model_copy(update={"name": "profile", "raw": {"samples": samples.name}})
     save_profile(profile, kept)
     return profile

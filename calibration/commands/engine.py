@@ -53,8 +53,12 @@ def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_wish
 
 
-def setup_of(wish: dict[str, Any]) -> LiveSetup:
+def setup_of(wish: dict[str, Any], *, slots: int | None = None) -> LiveSetup:
     """The live set-up that the options describe; also sets torch's threads.
+
+    Args:
+        wish: the options.
+        slots: adapter slots where --max-loras is left out; None: as many as adapters, 8 at most.
 
     Raises:
         InputError: a model, adapter or limit that cannot be.
@@ -67,8 +71,8 @@ def setup_of(wish: dict[str, Any]) -> LiveSetup:
     set_threads(wish["threads"])
     folder = model_folder(wish["model"], dtype=wish["dtype"])
     adapters = named_adapters(wish["adapters"], wish["model"])
-    slots = wish["max_loras"]
     slots = min(8, len(adapters)) if slots is None else slots
+    slots = slots if wish["max_loras"] is None else wish["max_loras"]
     cached = wish["max_cpu_loras"]
     limits = EngineLimits(
         max_num_seqs=wish["max_num_seqs"],

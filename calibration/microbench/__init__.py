@@ -2,6 +2,7 @@
 
 Which file answers which question:
     run.py         the whole calibration, in order. Read `calibrate_engine` first
+    wish.py        what is asked, and the fingerprint of its samples; adapters.py the files it loads
     bench.py       model, caches and slots that the operations work on
     operations.py  what is timed: ceilings, dense, attention, LoRA, head; one function a kind
     timing.py      how it is timed; samples.py where samples are kept, so that a run can go on

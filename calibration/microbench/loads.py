@@ -9,12 +9,13 @@ from pathlib import Path
 from advisor.spec.engine import EngineLimits
 from calibration.engine.engine import Engine
 from calibration.engine.options import EngineOptions
+from calibration.microbench.adapters import AdapterFile
 from calibration.microbench.samples import Samples
 
 
 def measure_loads(
     model_dir: Path,
-    folders: Sequence[tuple[Path, int]],
+    files: Sequence[AdapterFile],
     options: EngineOptions,
     samples: Samples,
     rounds: int,
@@ -23,37 +24,41 @@ def measure_loads(
 
     Args:
         model_dir: the base.
-        folders: (PEFT folder, rank) of at least two adapters.
+        files: at least two adapters of different ranks.
         options: device and dtype.
         samples: gets `disk_warm`, `disk_cold` (file dropped from the page cache first, where the system
             allows) and `slot`, each with the rank that was read and the rank that slots are padded to.
-        rounds: loads of each kind.
+        rounds: loads of each kind. A padded rank whose loads are all in the samples is left out.
     """
-    largest = max(rank for _, rank in folders)
-    for padded in sorted({largest, *(rank for _, rank in folders)}):
+    for padded in sorted({file.rank for file in files}):
+        if f"loads {padded}" in samples.facts:
+            continue
         limits = EngineLimits(
             max_num_seqs=4, max_num_batched_tokens=256, max_loras=1, max_cpu_loras=1, max_lora_rank=padded
         )
-        fitting = [(folder, rank) for folder, rank in folders if rank <= padded]
-        names = {f"{index}": folder for index, (folder, _) in enumerate(fitting * 2)}
+        fitting = [file for file in files if file.rank <= padded]
+        names = {f"{index}": file.folder for index, file in enumerate(fitting * 2)}
         engine = Engine(model_dir, limits, names, options)
         vocab = engine.architecture.shape.vocab_size
         prompt = [1 + i % (vocab - 1) for i in range(64)]  # work between loads, as a server has it
         for turn in range(rounds + 1):
             cold = turn % 4 == 3
-            for index, (folder, rank) in enumerate(fitting * 2):
+            for index, file in enumerate(fitting * 2):
                 if cold:
-                    drop_from_page_cache(folder / "adapter_model.safetensors")
+                    drop_from_page_cache(file.folder / "adapter_model.safetensors")
                 engine.add_request(prompt, adapter=str(index), max_tokens=1, ignore_eos=True)
                 while engine.busy:
                     engine.step()
                 record = engine.books.loads[-1]
                 if turn and record.name == str(index):
-                    parameters = {"rank": float(rank), "padded_rank": float(padded)}
+                    parameters = {
+                        "rank": float(file.rank), "padded_rank": float(padded), "bytes": file.weight_bytes,
+                    }  # fmt: skip
                     kind = "disk_cold" if cold else "disk_warm"
                     samples.add(kind, parameters, record.disk_s)
         engine.close()
         _measure_slots(Engine(model_dir, _holding(limits, len(names)), names, options), samples, rounds)
+        samples.set_fact(f"loads {padded}", "done")
 
 
 def _holding(limits: EngineLimits, count: int) -> EngineLimits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,12 +17,11 @@ import torch
 
 from advisor import __version__
 from advisor.profile import FrontendTerm, HostTerm, LoadTerm, MemoryTerm, Profile, StartupTerm
-from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin
+from calibration.engine.config import read_architecture
 from calibration.engine.engine import Engine
 from calibration.engine.graphs import graph_sizes
-from calibration.engine.options import EngineOptions
-from calibration.engine.speculate import ModelDraft, NgramDraft
+from calibration.microbench.adapters import load_files, slot_files
 from calibration.microbench.bench import Bench
 from calibration.microbench.device import device_row
 from calibration.microbench.drafts import draft_term, label, measure_drafts
@@ -31,7 +30,9 @@ from calibration.microbench.operations import points
 from calibration.microbench.samples import Samples
 from calibration.microbench.steps import HELD_OUT, MIXTURE, Design, designs, run_design, run_mixture
 from calibration.microbench.terms import Mark, balance, load_terms, micro_terms, residual
-from calibration.randomweights import write_adapter
+from calibration.microbench.wish import Wish, fingerprint
+
+__all__ = ["Wish", "calibrate_engine", "ceiling", "fingerprint", "no_loads", "software"]
 
 Progress = Callable[[float, str], None]
 _MICRO, _STEPS = 0.45, 0.40
@@ -43,93 +44,76 @@ _MIXTURE_EVERY = 4
 _MIXTURE_REQUESTS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be calibrated."""
-
-    model_dir: Path
-    limits: EngineLimits
-    options: EngineOptions
-    budget_s: float = 60.0
-    ranks: tuple[int, ...] = (8, 16, 64)
-    drafts: tuple[NgramDraft | ModelDraft, ...] = ()
-    seed: int = 0
-    command: str = ""
-
-
 def calibrate_engine(
-    wish: Wish, samples_path: Path | None = None, *, resume: bool = False, progress: Progress | None = None
+    wish: Wish,
+    samples_path: Path | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> Profile:
     """Measure everything that predicts the live engine's steps, and put it into a profile.
 
     Args:
         wish: the engine as it will serve, and how long to measure.
         samples_path: where raw samples go, line by line; None: nowhere.
-        resume: go on with the samples that are there.
+        resume: go on with the samples that are there: only what is missing is measured, within what is left
+            of the budget.
+        force: overwrite samples that are there.
         progress: told the share done and what is being done.
 
     Raises:
-        InputError: the engine cannot be what the wish says; samples of something else.
+        InputError: the engine cannot be what the wish says; samples that exist, are damaged or of something
+            else.
     """
     tell = progress or (lambda _share, _what: None)
-    samples = Samples(samples_path, fingerprint(wish), resume=resume)
-    began = perf_counter()
-    with TemporaryDirectory(prefix="calibrate-") as scratch:
-        bench = Bench.of(
-            wish.model_dir, wish.options.device, wish.options.dtype, wish.limits, wish.options.kv_blocks
-        )
-        shape = bench.shape
-        dtype = str(bench.model.weights.embedding.dtype).removeprefix("torch.")
-        _micro(bench, wish, samples, tell)
-        del bench
-        top = max(wish.limits.max_lora_rank, 4)
-        ranks = sorted({max(1, top // 4), top})
-        folders = [
-            (write_adapter(shape, Path(scratch) / f"r{rank}-{i}", rank, dtype=dtype, seed=i), rank)
-            for rank in ranks
-            for i in range(4)
-        ]
-        own = wish.limits.max_lora_rank
-        names = {
-            f"a{i}": write_adapter(shape, Path(scratch) / f"own-{i}", own, dtype=dtype, seed=100 + i)
-            for i in range(wish.limits.max_loras if own else 0)
-        }
-        startup_s, graphs = _steps(wish, names, samples, tell)
-        tell(0.88, "adapter loads and merges")
-        if wish.limits.max_loras:
-            measure_loads(wish.model_dir, folders, wish.options, samples, rounds=4)
-            engine = Engine(wish.model_dir, wish.limits, {}, wish.options)
-            measure_merges(engine, folders[0][0], folders[0][1], samples, rounds=3)
-            engine.close()
-        for draft in wish.drafts:
-            tell(0.94, f"drafts: {label(draft)}")
-            measure_drafts(
-                wish.model_dir, wish.limits, replace(wish.options, draft=draft), samples, wish.seed
-            )
+    samples = Samples(samples_path, fingerprint(wish), resume=resume, force=force)
+    began, before_s = perf_counter(), float(samples.facts.get("spent_s", 0.0))
+    shape = read_architecture(wish.model_dir).shape
+    try:
+        with TemporaryDirectory(prefix="calibrate-") as scratch:
+            _measure(wish, samples, Path(scratch), tell)
+    finally:
+        samples.set_fact("spent_s", before_s + perf_counter() - began)
     tell(0.97, "fitting")
-    spent_s = perf_counter() - began
-    profile = _profile(wish, samples, Mark(_source(wish), shape), startup_s, spent_s)
-    if graphs == "off":
+    profile = _profile(wish, samples, Mark(_source(wish), shape))
+    if samples.facts["graphs"] == "off":
         return profile
     return profile.model_copy(update={"graph_sizes": graph_sizes(wish.limits.max_num_seqs)})
 
 
-def fingerprint(wish: Wish) -> dict[str, object]:
-    """What samples must have in common to be of one calibration."""
-    return {
-        "model": wish.model_dir.name, "device": wish.options.device, "dtype": wish.options.dtype,
-        "limits": wish.limits.model_dump(mode="json"), "kv_blocks": wish.options.kv_blocks,
-        "drafts": [label(draft) for draft in wish.drafts],
-        "machine": device_row(wish.options.device, None).name,
-        "torch": torch.__version__, "threads": torch.get_num_threads(), "seed": wish.seed,
-    }  # fmt: skip
+def _measure(wish: Wish, samples: Samples, scratch: Path, tell: Progress) -> None:
+    """All parts in order; a part that is done is not measured again."""
+    options = wish.options
+    bench = Bench.of(wish.model_dir, options.device, options.dtype, wish.limits, options.kv_blocks)
+    shape = bench.shape
+    dtype = str(bench.model.weights.embedding.dtype).removeprefix("torch.")
+    _micro(bench, wish, samples, tell)
+    del bench
+    names = slot_files(wish, shape, scratch, dtype)
+    _steps(wish, names, samples, tell)
+    tell(0.88, "adapter loads and merges")
+    if wish.limits.max_loras:
+        files = load_files(wish, shape, scratch, dtype)
+        measure_loads(wish.model_dir, files, options, samples, rounds=4)
+        if "merges" not in samples.facts:
+            engine = Engine(wish.model_dir, wish.limits, {}, options)
+            measure_merges(engine, files[0].folder, files[0].rank, samples, rounds=3)
+            engine.close()
+            samples.set_fact("merges", "done")
+    for draft in wish.drafts:
+        tell(0.94, f"drafts: {label(draft)}")
+        if f"drafts {label(draft)}" not in samples.facts:
+            measure_drafts(wish.model_dir, wish.limits, replace(options, draft=draft), samples, wish.seed)
+            samples.set_fact(f"drafts {label(draft)}", "done")
 
 
 def _micro(bench: Bench, wish: Wish, samples: Samples, tell: Progress) -> None:
     """Rounds over all points in random order until the budget is spent: a noisy minute hits all alike."""
-    todo = points(bench, tuple(r for r in wish.ranks if r <= max(wish.limits.max_lora_rank, 1)))
-    end = perf_counter() + _MICRO * wish.budget_s
-    began, rounds = perf_counter(), 0
+    todo = points(bench, wish.ranks)
+    before_s = float(samples.facts.get("micro_s", 0.0))
+    began, rounds = perf_counter() - before_s, 0
+    end = began + _MICRO * wish.budget_s
     least_s = 0.002 if bench.runner.device.type == "cuda" else 0.0005
     order = np.random.default_rng(wish.seed)
     while rounds < _LEAST_ROUNDS or perf_counter() < end:
@@ -143,17 +127,21 @@ def _micro(bench: Bench, wish: Wish, samples: Samples, tell: Progress) -> None:
             share = (perf_counter() - began) / max(_MICRO * wish.budget_s, 1e-9)
             tell(0.02 + _MICRO * min(share, 1.0), f"microbenchmarks: {point.operation}, round {rounds + 1}")
             if rounds >= _LEAST_ROUNDS and perf_counter() > end:
-                return
+                break
         rounds += 1
+        samples.set_fact("micro_s", perf_counter() - began)
 
 
-def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress) -> tuple[float, str]:
-    """Designed steps of a real engine, then the mixture; returns its start in seconds, and its graphs."""
+def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress) -> None:
+    """Designed steps of a real engine, then the mixture; its start in seconds and its graphs are facts."""
+    if samples.facts.get("steps") == "done":
+        return
     began = perf_counter()
     options = replace(wish.options, draft=None)
     limits = wish.limits.model_copy(update={"prefix_caching": False, "max_cpu_loras": wish.limits.max_loras})
     engine = Engine(wish.model_dir, limits, names, options)
-    startup_s = perf_counter() - began
+    samples.set_fact("startup_s", perf_counter() - began)
+    samples.set_fact("graphs", engine.graphs)
     adapters = tuple(names)
     todo = designs(engine, adapters, _longest(engine), wish.seed)
     if todo:
@@ -164,7 +152,7 @@ def _steps(wish: Wish, names: dict[str, Path], samples: Samples, tell: Progress)
         engine.step()
     _passes(wish, engine, todo, samples, tell)
     engine.close()
-    return startup_s, engine.graphs
+    samples.set_fact("steps", "done")
 
 
 def _passes(wish: Wish, engine: Engine, todo: list[Design], samples: Samples, tell: Progress) -> None:
@@ -174,7 +162,8 @@ def _passes(wish: Wish, engine: Engine, todo: list[Design], samples: Samples, te
     Every other piece is for the fit: designs alone miss what unlike sequences in one batch cost.
     """
     adapters, longest = engine.adapters, _longest(engine)
-    began, done, pieces = perf_counter(), 0, 0
+    before_s = float(samples.facts.get("steps_s", 0.0))
+    began, done, pieces = perf_counter() - before_s, 0, 0
     allowed_s = _STEPS * wish.budget_s
     for turn in range(_MOST_PASSES):
         for design in todo:
@@ -191,6 +180,7 @@ def _passes(wish: Wish, engine: Engine, todo: list[Design], samples: Samples, te
                     samples.add_steps(piece, found)
                 pieces += 1
             done += 1
+            samples.set_fact("steps_s", perf_counter() - began)
             share = min(1.0, spent_s / max(allowed_s, 1e-9))
             tell(0.02 + _MICRO + _STEPS * share, f"engine steps: {name}")
 
@@ -199,7 +189,7 @@ def _longest(engine: Engine) -> int:
     return max(16, min(engine.architecture.max_positions // 2, 1024))
 
 
-def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s: float) -> Profile:
+def _profile(wish: Wish, samples: Samples, mark: Mark) -> Profile:
     micro = micro_terms(samples, mark)
     own: dict[str, Any] = {"origin": Origin.MEASURED, "source": mark.source}
     loads = load_terms(samples, mark) if samples.of("slot") else no_loads(mark)
@@ -219,7 +209,7 @@ def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s
         frontend=FrontendTerm(**own),
         loads=loads,
         memory=MemoryTerm(**own, overhead_bytes=0.0),
-        startup=StartupTerm(**own, base_s=startup_s),
+        startup=StartupTerm(**own, base_s=float(samples.facts["startup_s"])),
         software=software(),
     )
     limits = wish.limits
@@ -233,7 +223,7 @@ def _profile(wish: Wish, samples: Samples, mark: Mark, startup_s: float, spent_s
     notes = (
         f"Microbenchmark times multiplied to match engine steps: {said}.",
         f"Measured ceilings: copies {bandwidth / 1e9:.3g} GB/s, matrix products {rate / 1e9:.4g} GFLOP/s.",
-        f"{torch.get_num_threads()} threads; the measurement took {spent_s:.0f} s.",
+        f"{torch.get_num_threads()} threads; the measurement took {samples.facts['spent_s']:.0f} s.",
         *_merge_note(samples),
     )
     return done.model_copy(update={"residual": left, "notes": notes})

@@ -17,13 +17,11 @@ from calibration.microbench.steps import batch_of
 
 
 def read_samples(profile: Profile, path: Path) -> Samples:
-    """The raw samples that a profile names.
+    """The raw samples that a profile names; the file stays as it is.
 
     Raises:
-        InputError: it names none, or they are missing.
+        InputError: it names none, or they are missing or damaged.
     """
-    import json
-
     name = profile.raw.get("samples")
     file = path.parent / name if name else None
     if file is None or not file.exists():
@@ -31,15 +29,14 @@ def read_samples(profile: Profile, path: Path) -> Samples:
             f"{path}: its samples {name or ''} are missing; allowed: a profile of `calibrate run` with its "
             ".samples.jsonl beside it."
         )
-    first = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
-    return Samples(file, first["fingerprint"], resume=True)
+    return Samples.read(file)
 
 
 def limits_of(samples: Samples) -> EngineLimits:
     """Limits of the engine that was measured."""
     from advisor.errors import validated
 
-    return validated(EngineLimits, samples.fingerprint["limits"], "samples: limits")
+    return validated(EngineLimits, samples.fingerprint.get("limits"), "samples: limits")
 
 
 def pairs(profile: Profile, samples: Samples) -> list[dict[str, Any]]:

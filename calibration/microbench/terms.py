@@ -165,7 +165,7 @@ def load_terms(samples: Samples, mark: Mark) -> tuple[LoadTerm, LoadTerm]:
 
 def _load(samples: Samples, hop: Any, operation: str, rank: str, mark: Mark) -> LoadTerm:
     points = samples.of(operation)
-    size = np.array([adapter_bytes(mark.shape, ALL_LINEAR, int(p[rank])) for p, _ in points])
+    size = np.array([p.get("bytes", adapter_bytes(mark.shape, ALL_LINEAR, int(p[rank]))) for p, _ in points])
     seconds = np.array([_median(values) for _, values in points])
     fit = fit_non_negative({"fixed": np.ones(len(points)), "byte": size}, seconds)
     return LoadTerm(

@@ -238,6 +238,7 @@ def _profile(asked: Asked, setup: LiveSetup, drafts: dict[str, Path], tell: Prog
         wish,
         asked.out / "profile.samples.jsonl",
         resume=asked.resume,
+        force=not asked.resume,
         progress=lambda share, what: tell(0.15 * share, what),
     )
     profile = profile.model_copy(update={"name": "profile", "raw": {"samples": "profile.samples.jsonl"}})
