@@ -13,7 +13,7 @@ from calibration.results.measured import MeasuredRun, latency_of
 from calibration.results.plausible import check_units
 from calibration.results.requests import Answer
 
-_SCALE: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0}
+SCALE: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0}
 
 
 def is_aiperf(raw: Mapping[str, Any]) -> bool:
@@ -105,6 +105,6 @@ def _seconds(metrics: Mapping[str, Any], name: str, place: str) -> float:
 
 def _unit(metric: Mapping[str, Any], place: str) -> float:
     unit = metric.get("unit")
-    if unit not in _SCALE:
-        raise InputError(f"{place}: unit is {unit!r:.40}; allowed: {', '.join(_SCALE)}.")
-    return _SCALE[unit]
+    if unit not in SCALE:
+        raise InputError(f"{place}: unit is {unit!r:.40}; allowed: {', '.join(SCALE)}.")
+    return SCALE[unit]

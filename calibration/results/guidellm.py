@@ -28,8 +28,9 @@ def is_guidellm(raw: Mapping[str, Any]) -> bool:
 def runs_of(raw: Mapping[str, Any], source: str) -> list[MeasuredRun]:
     """Every benchmark of a report.
 
-    Its inter-token latency is the mean gap of each request, which is what TPOT is elsewhere; its own
-    time_per_output_token_ms counts the first token in and is left out.
+    Its inter-token latency is the mean gap of each request, weighted by the request's gaps: the mean is that
+    of all gaps, the percentiles are those of TPOT, long answers counting more. Its time_per_output_token_ms
+    counts the first token in and is left out.
 
     Raises:
         InputError: another version, a key missing, or figures that contradict each other.
@@ -95,7 +96,7 @@ def _run(benchmark: Mapping[str, Any], raw: Mapping[str, Any], place: str) -> Me
         output_tokens=metrics["output_token_count"]["successful"]["mean"],
         ttft=latencies["ttft"],
         tpot=latencies["itl"],
-        itl=latencies["itl"],
+        itl=Latency(mean_s=latencies["itl"].mean_s),
         e2e=latencies["e2e"],
     )
 

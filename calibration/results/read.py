@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from advisor.errors import InputError
 from advisor.files import read_text
-from calibration.results import aiperf, bench, guidellm
+from calibration.results import aiperf, aiperf_sums, bench, guidellm
 from calibration.results.measured import MeasuredRun
 from calibration.results.requests import Answer
 
+KINDS: Final = ("vllm-bench", "sglang", "guidellm", "aiperf")
 _KINDS: Final = "a result of vllm bench serve, SGLang's bench_serving, guidellm (version 2) or aiperf"
 
 
@@ -40,7 +41,10 @@ def read_results(path: Path, kind: str | None = None, unit: bench.Unit | None = 
     name = path.name
     readers: dict[str, tuple[Callable[[dict[str, Any]], bool], Callable[[], list[Found]]]] = {
         "guidellm": (guidellm.is_guidellm, lambda: _guidellm(objects[0], name)),
-        "aiperf": (aiperf.is_aiperf, lambda: _aiperf(objects, name)),
+        "aiperf": (
+            lambda raw: aiperf.is_aiperf(raw) or aiperf_sums.is_summary(raw),
+            lambda: _aiperf(objects, name),
+        ),
         "sglang": (
             lambda raw: bench.is_bench(raw) and bench.is_sglang(raw),
             lambda: _bench(objects, name, unit),
@@ -73,6 +77,8 @@ def _guidellm(raw: dict[str, Any], name: str) -> list[Found]:
 
 
 def _aiperf(objects: list[dict[str, Any]], name: str) -> list[Found]:
+    if not aiperf.is_aiperf(objects[0]):
+        return [Found(aiperf_sums.run_of(objects[0], name), None)]
     answers = aiperf.answers_of(objects, name)
     return [Found(aiperf.run_of(answers, name), answers)]
 
