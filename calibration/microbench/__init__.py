@@ -9,5 +9,5 @@ Which file answers which question:
     steps.py       end-to-end steps of a real engine over designed batches
     loads.py       adapters from disk to host memory to a slot; merging
     terms.py       samples -> the terms of a profile
-    show.py        measured beside fitted; check.py: does a profile still hold?
+    show.py        measured beside fitted, curves.py each term; check.py: does a profile still hold?
 """

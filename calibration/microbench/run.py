@@ -21,7 +21,7 @@ from advisor.spec.spec import Origin
 from calibration.engine.config import read_architecture
 from calibration.engine.engine import Engine
 from calibration.engine.graphs import graph_sizes
-from calibration.microbench.adapters import load_files, slot_files
+from calibration.microbench.adapters import load_files, ranks_of, slot_files
 from calibration.microbench.bench import Bench
 from calibration.microbench.device import device_row
 from calibration.microbench.drafts import draft_term, label, measure_drafts
@@ -29,7 +29,15 @@ from calibration.microbench.loads import measure_loads, measure_merges
 from calibration.microbench.operations import points
 from calibration.microbench.samples import Samples
 from calibration.microbench.steps import HELD_OUT, MIXTURE, Design, designs, run_design, run_mixture
-from calibration.microbench.terms import Mark, balance, load_terms, micro_terms, residual
+from calibration.microbench.terms import (
+    Mark,
+    balance,
+    load_terms,
+    micro_terms,
+    residual,
+    residual_absolute,
+    spans,
+)
 from calibration.microbench.wish import Wish, fingerprint
 
 __all__ = ["Wish", "calibrate_engine", "ceiling", "fingerprint", "no_loads", "software"]
@@ -98,7 +106,7 @@ def _measure(wish: Wish, samples: Samples, scratch: Path, tell: Progress) -> Non
         measure_loads(wish.model_dir, files, options, samples, rounds=4)
         if "merges" not in samples.facts:
             engine = Engine(wish.model_dir, wish.limits, {}, options)
-            measure_merges(engine, files[0].folder, files[0].rank, samples, rounds=3)
+            measure_merges(engine, files[-1].folder, files[-1].rank, samples, rounds=3)
             engine.close()
             samples.set_fact("merges", "done")
     for draft in wish.drafts:
@@ -110,7 +118,7 @@ def _measure(wish: Wish, samples: Samples, scratch: Path, tell: Progress) -> Non
 
 def _micro(bench: Bench, wish: Wish, samples: Samples, tell: Progress) -> None:
     """Rounds over all points in random order until the budget is spent: a noisy minute hits all alike."""
-    todo = points(bench, wish.ranks)
+    todo = points(bench, wish.ranks or ranks_of(wish.model_dir, wish.limits, wish.adapters))
     before_s = float(samples.facts.get("micro_s", 0.0))
     began, rounds = perf_counter() - before_s, 0
     end = began + _MICRO * wish.budget_s
@@ -219,9 +227,13 @@ def _profile(wish: Wish, samples: Samples, mark: Mark) -> Profile:
     terms = balanced.terms.model_copy(update={"drafts": drafts})
     done = done.model_copy(update={"models": (terms,)})
     left = residual(done, limits, samples, "a mixture of requests on the live engine, in no fit")
+    absolute = residual_absolute(done, limits, samples)
     said = ", ".join(f"{name} {scale:.3g}" for name, scale in balanced.scales.items())
     notes = (
         f"Microbenchmark times multiplied to match engine steps: {said}.",
+        f"Their 90 % intervals by bootstrap: {spans(balanced.fit, ('dense', 'attention', 'lora'))}.",
+        f"Host seconds: {spans(balanced.fit, ('host_fixed', 'host_sequence', 'host_token'))}.",
+        *([] if absolute is None else [f"Held-out steps: median absolute error {absolute:.1%}."]),
         f"Measured ceilings: copies {bandwidth / 1e9:.3g} GB/s, matrix products {rate / 1e9:.4g} GFLOP/s.",
         f"{torch.get_num_threads()} threads; the measurement took {samples.facts['spent_s']:.0f} s.",
         *_merge_note(samples),

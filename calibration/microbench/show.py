@@ -12,6 +12,7 @@ from advisor.files import write_text
 from advisor.profile import Profile
 from advisor.spec.engine import EngineLimits
 from advisor.steptime.clock import ProfileClock
+from calibration.microbench.curves import curves
 from calibration.microbench.samples import Samples
 from calibration.microbench.steps import batch_of
 
@@ -83,7 +84,7 @@ def report(profile: Profile, samples: Samples) -> str:
 
 
 def write_plot(profile: Profile, samples: Samples, path: Path) -> None:
-    """Predicted over measured seconds of every step.
+    """Predicted over measured seconds of every step, and each term's points with its fitted curve.
 
     Raises:
         InputError: an ending other than .html and .svg.
@@ -109,6 +110,8 @@ def write_plot(profile: Profile, samples: Samples, path: Path) -> None:
     ends = pd.DataFrame({"x": [low, top], "y": [low, top]})
     line = alt.Chart(ends).mark_line(color="#999").encode(x="x", y="y")
     chart = (line + dots).properties(width=520, height=420, title=f"{profile.name}: engine steps")
+    parts = curves(samples, profile.models[0].model)
+    chart = (chart & parts).resolve_scale(color="independent")
     if path.suffix == ".html":
         write_text(path, chart.to_html(inline=True))
         return

@@ -24,13 +24,14 @@ from advisor.spec.model import ALL_LINEAR, ModelShape, adapter_bytes
 from advisor.spec.spec import Origin
 from advisor.steptime.attention import chunk_work
 from advisor.steptime.clock import ProfileClock
-from calibration.fit import fit_non_negative
+from calibration.fit import Fit, fit_non_negative
 from calibration.microbench.operations import BESIDE
 from calibration.microbench.samples import Samples
 from calibration.microbench.steps import HELD_OUT, batch_of
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
+_RESAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ class Balanced:
     terms: ModelTerms
     host: HostTerm
     scales: dict[str, float]
+    fit: Fit
 
 
 def balance(profile: Profile, limits: EngineLimits, samples: Samples, source: str) -> Balanced:
@@ -211,7 +213,7 @@ def balance(profile: Profile, limits: EngineLimits, samples: Samples, source: st
     lora = np.array([p.lora for p in parts])
     if terms.lora is not None and lora.any():
         columns["lora"] = lora
-    fit = fit_non_negative(columns, np.array([step["s"] for step in steps]))
+    fit = fit_non_negative(columns, np.array([step["s"] for step in steps]), resamples=_RESAMPLES)
     named: tuple[str, ...] = ("dense", "attention", "lora")
     scales = {name: fit.values[name] for name in named if name in fit.values}
     off = float(np.clip(fit.median_absolute, 0.005, 0.9))
@@ -223,7 +225,7 @@ def balance(profile: Profile, limits: EngineLimits, samples: Samples, source: st
         per_sequence_s=fit.values["host_sequence"],
         per_token_s=fit.values["host_token"],
     )
-    return Balanced(scaled(terms, scales), host, scales)
+    return Balanced(scaled(terms, scales), host, scales, fit)
 
 
 def scaled(terms: ModelTerms, scales: dict[str, float]) -> ModelTerms:
@@ -253,15 +255,33 @@ def scaled(terms: ModelTerms, scales: dict[str, float]) -> ModelTerms:
 
 def residual(profile: Profile, limits: EngineLimits, samples: Samples, source: str) -> Residual | None:
     """Predicted against measured over the steps that no fit saw."""
-    clock = ProfileClock(profile, profile.models[0], limits)
-    steps = [step for step in samples.steps if step["run"].startswith(HELD_OUT) and not step["gamma"]]
-    if not steps:
+    relative = _held_out(profile, limits, samples)
+    if not len(relative):
         return None
-    predicted = np.array([clock.parts(batch_of(step)).total for step in steps])
-    relative = predicted / np.array([step["s"] for step in steps]) - 1.0
     return Residual(
-        points=len(steps),
+        points=len(relative),
         median_relative=float(np.median(relative)),
         p90_absolute_relative=float(np.quantile(np.abs(relative), 0.9)),
         source=source,
+    )
+
+
+def residual_absolute(profile: Profile, limits: EngineLimits, samples: Samples) -> float | None:
+    """Median of |predicted / measured - 1| over the same steps."""
+    relative = _held_out(profile, limits, samples)
+    return float(np.median(np.abs(relative))) if len(relative) else None
+
+
+def _held_out(profile: Profile, limits: EngineLimits, samples: Samples) -> Floats:
+    clock = ProfileClock(profile, profile.models[0], limits)
+    steps = [step for step in samples.steps if step["run"].startswith(HELD_OUT) and not step["gamma"]]
+    return np.array([clock.parts(batch_of(step)).total / step["s"] - 1.0 for step in steps])
+
+
+def spans(fit: Fit, names: tuple[str, ...]) -> str:
+    """Coefficients with their 5th and 95th percentile over resampled steps, as text."""
+    return ", ".join(
+        f"{name} {fit.values[name]:.3g} ({fit.low[name]:.3g} to {fit.high[name]:.3g})"
+        for name in names
+        if name in fit.values
     )

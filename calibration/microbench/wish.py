@@ -32,7 +32,7 @@ class Wish:
     limits: EngineLimits
     options: EngineOptions
     budget_s: float = 60.0
-    ranks: tuple[int, ...] = (8, 16, 64)
+    ranks: tuple[int, ...] = ()  # of the LoRA kernels; none: the largest of the slots, its half and quarter
     drafts: tuple[NgramDraft | ModelDraft, ...] = ()
     seed: int = 0
     command: str = ""
