@@ -23,7 +23,7 @@ def curves(samples: Samples, shape: ModelShape) -> Any:
 
     terms = micro_terms(samples, Mark("samples", shape))
     drawn = [
-        _chart(dense_rows(samples, terms), "Dense", "tokens in the step", "part"),
+        _chart(dense_rows(samples, terms), "Dense and head", "tokens in the step; rows of the head", "part"),
         _chart(decode_rows(samples, terms), "Decode attention", "context tokens, all sequences", "sequences"),
     ]
     if terms.lora is not None:
@@ -50,7 +50,7 @@ def decode_rows(samples: Samples, terms: ModelTerms) -> list[Row]:
         x = parameters["sequences"] * parameters["context"]
         fitted = term.fixed_s[place] + term.per_context_token_s[place] * x
         rows.append(_row(x, values, fitted, f"{parameters['sequences']:.0f}", "sequences"))
-    return rows
+    return sorted(rows, key=lambda row: (int(row["sequences"]), row["x"]))
 
 
 def lora_rows(samples: Samples, terms: ModelTerms, shape: ModelShape) -> list[Row]:
