@@ -34,7 +34,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say_and_widen_with_nois
             fit = fit_non_negative({"fixed": np.ones(60), "each": x}, y, resamples=30)
             held += fit.low["each"] < 3 < fit.high["each"]
             widths[noise] += fit.high["each"] - fit.low["each"]
-    assert 13 <= held  # 18 of 20 are expected of 90 %
+    assert held >= 13  # 18 of 20 are expected of 90 %
     assert widths[0.1] > 5 * widths[0.01]
     said = spans(fit, ("each", "absent"))
     assert said == f"each {fit.values['each']:.3g} ({fit.low['each']:.3g} to {fit.high['each']:.3g})"
