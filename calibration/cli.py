@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from advisor import __version__
-from calibration.commands import claims, experiments, importresults, imports, judge, measure, serving
+from calibration.commands import claims, compare, experiments, importresults, imports, judge, measure, serving
 
 _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement does not count, 130 interrupted."
 
@@ -24,6 +24,7 @@ main.add_command(measure.check)
 main.add_command(serving.serve)
 main.add_command(serving.replay)
 main.add_command(judge.validate)
+main.add_command(compare.compare)
 main.add_command(judge.acceptance)
 main.add_command(claims.claims)
 main.add_command(experiments.demo)

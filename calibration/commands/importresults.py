@@ -87,6 +87,7 @@ def _file_of(runs: Sequence[MeasuredRun], files: Sequence[Path], licence: str) -
     from calibration.results.measured import MeasuredRuns
 
     return MeasuredRuns(
+        schema_version=1,
         created=now(),
         producer=f"lora-advisor {__version__}",
         command=command_line(),

@@ -55,7 +55,7 @@ def run_of(raw: Mapping[str, Any], source: str, unit: Unit | None = None) -> Mea
     failed = raw.get("failed")
     if not isinstance(failed, int):
         failed = max(prompts - completed, 0) if isinstance(prompts, int) else 0
-    concurrency = raw.get("max_concurrency")
+    concurrency, burstiness = raw.get("max_concurrency"), raw.get("burstiness")
     run = MeasuredRun(
         name=source,
         tool="sglang bench_serving" if sglang else "vllm bench serve",
@@ -63,6 +63,7 @@ def run_of(raw: Mapping[str, Any], source: str, unit: Unit | None = None) -> Mea
         engine=str(raw.get("backend") or raw.get("endpoint_type") or ("sglang" if sglang else "")),
         model=str(raw.get("model_id") or _sglang_model(raw) or ""),
         request_rate_rps=_rate(raw.get("request_rate"), source),
+        arrival_cv=_number(raw, "burstiness", source) ** -0.5 if burstiness else None,
         max_concurrency=concurrency if isinstance(concurrency, int) and concurrency > 0 else None,
         completed=completed,
         failed=failed,

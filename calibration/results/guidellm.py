@@ -88,6 +88,7 @@ def _run(benchmark: Mapping[str, Any], raw: Mapping[str, Any], place: str) -> Me
         engine=str(backend.get("kind", "")),
         model=str(backend.get("model") or ""),
         request_rate_rps=strategy.get("rate"),
+        arrival_cv=0.0 if strategy["type_"] == "constant" else None,
         max_concurrency=1 if strategy["type_"] == "synchronous" else streams,
         completed=totals["successful"],
         failed=totals["errored"] + totals["incomplete"],

@@ -52,6 +52,9 @@ class MeasuredRun(Spec):
     engine: str = Field("", description="Whose API was asked; the server may be another's.")
     model: str = Field("", description="As requests name it.")
     request_rate_rps: Positive | None = Field(None, description="Null: as fast as max_concurrency lets.")
+    arrival_cv: NonNegative | None = Field(
+        None, description="Coefficient of variation of the gaps between arrivals: 0 even, 1 or null Poisson."
+    )
     max_concurrency: Annotated[int, Field(ge=1)] | None = Field(None, description="Null: no limit.")
     completed: Annotated[int, Field(ge=0)] = Field(description="Answered requests.")
     failed: Annotated[int, Field(ge=0)] = Field(0, description="The others.")
@@ -93,7 +96,7 @@ class MeasuredRun(Spec):
 class MeasuredRuns(Spec):
     """A file of runs."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(description="Version of the file format.")
     created: AwareDatetime = Field(description="When, with time zone.")
     producer: str = Field(min_length=1)
     command: str = Field("", description="Writes the file again.")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from advisor.errors import InputError
 from advisor.files import read_text
 from calibration.results import aiperf, aiperf_sums, bench, guidellm
-from calibration.results.measured import MeasuredRun
+from calibration.results.measured import MeasuredRun, load_runs
 from calibration.results.requests import Answer
 
 KINDS: Final = ("vllm-bench", "sglang", "guidellm", "aiperf")
@@ -59,6 +59,18 @@ def read_results(path: Path, kind: str | None = None, unit: bench.Unit | None = 
     keys = ", ".join(list(objects[0])[:6])
     wanted = _KINDS if kind is None else f"a result of {kind}"
     raise InputError(f"{path}: has the keys {keys}, ...; allowed: {wanted}.")
+
+
+def read_any(path: Path, unit: bench.Unit | None = None) -> list[Found]:
+    """Read a load generator's file, or runs that `calibrate import` kept.
+
+    Raises:
+        InputError: as `read_results`.
+    """
+    objects = _objects(path)
+    if len(objects) == 1 and "runs" in objects[0] and "producer" in objects[0]:
+        return [Found(run, None) for run in load_runs(path).runs]
+    return read_results(path, None, unit)
 
 
 def _bench(objects: list[dict[str, Any]], name: str, unit: bench.Unit | None) -> list[Found]:
