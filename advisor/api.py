@@ -14,6 +14,7 @@ from advisor.deployment import Choice, Variant
 from advisor.errors import InfeasibleError, InputError
 from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin
+from advisor.robustness.certainty import certainty_of
 from advisor.search.candidates import memory_reason, variants
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.options import option_of
@@ -45,6 +46,8 @@ def recommend(
     folder: Path = Path(),
     jobs: int | None = None,
     progress: Progress | None = None,
+    sure: int = 0,
+    load_spread: float = 0.1,
 ) -> Recommendation:
     """Size and price every way to serve the scenario and recommend one.
 
@@ -54,6 +57,8 @@ def recommend(
         folder: where relative paths of the scenario start.
         jobs: processes; None: one a core, 8 at most. The answer does not depend on it.
         progress: called with the share done and what is being done.
+        sure: draws of everything that is uncertain, behind `certainty`; 0 leaves it out.
+        load_spread: the load is off by this share at most, with 90 %; counts where `sure` does.
 
     Raises:
         InputError: a name or file of the scenario is bad.
@@ -69,6 +74,10 @@ def recommend(
     studies = study(question, found, shown, processes)
     found = studies.found
     best = found.best
+    certainty = None
+    if sure:
+        tell(0.9, "how sure: draws of what is uncertain")
+        certainty = certainty_of(question, found, draws=sure, load_spread=load_spread, jobs=processes)
     return Recommendation(
         producer=f"lora-advisor {__version__}",
         scenario=scenario.name,
@@ -80,13 +89,14 @@ def recommend(
         summary=summary_of(question, found),
         options=tuple(entry.option for entry in found.entries),
         candidates=found.candidates,
-        simulations=found.simulations + studies.simulations,
+        simulations=found.simulations + studies.simulations + (certainty.simulations if certainty else 0),
         explanation=studies.explanation,
         knee=studies.knee,
         slots=studies.slots,
         turns=studies.turns,
         terms=_terms(shown),
         next_steps=next_steps(found),
+        certainty=certainty,
     )
 
 

@@ -6,10 +6,11 @@ computes nothing of its own.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from advisor.certainty import Certainty
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin, Spec
 
@@ -282,6 +283,15 @@ class Recommendation(Spec):
     turns: tuple[Turn, ...]
     terms: tuple[TermOrigin, ...]
     next_steps: tuple[str, ...]
+    certainty: Certainty | None = Field(None, description="There where it was asked for (--sure).")
+
+    @model_serializer(mode="wrap")
+    def _without_empty_certainty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An answer that was not asked how sure it is looks as it did before there was the question."""
+        written: dict[str, Any] = handler(self)
+        if self.certainty is None:
+            del written["certainty"]
+        return written
 
     def option(self, key: str) -> Option:
         """Return the option of this key."""

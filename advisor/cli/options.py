@@ -100,6 +100,33 @@ def _with(function: Callable[..., Any], *options: Decorator) -> Callable[..., An
     return function
 
 
+def doubt(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--sure and --load-spread, handed on as `doubt`: (draws, share)."""
+
+    @wraps(function)
+    def with_doubt(sure: int, load_spread: float, **rest: Any) -> Any:
+        return function(doubt=(sure, load_spread), **rest)
+
+    return _with(with_doubt, _SURE, _LOAD_SPREAD)
+
+
+_SURE: Final = click.option(
+    "--sure",
+    metavar="N",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    help="Also say how sure the choice is: N draws of every uncertain term, of the requests and of the load. "
+    "100 tell most and take minutes.",
+)
+_LOAD_SPREAD: Final = click.option(
+    "--load-spread",
+    metavar="SHARE",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 10),
+    help="With --sure: by which share the load may be off (90 %).",
+)
 _CHOICE: Final = (
     click.option(
         "--way",

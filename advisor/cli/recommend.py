@@ -27,6 +27,7 @@ from advisor.cli import options, terminal
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(0), help="Rows of each ranking; 0: all."
 )
+@options.doubt
 @options.jobs
 @options.inputs
 @options.face
@@ -37,6 +38,7 @@ def recommend(
     jobs: int | None,
     inputs: options.Inputs,
     face: options.Face,
+    doubt: tuple[int, float],
 ) -> int:
     """Rank every way to serve SCENARIO (a YAML file, or - for stdin), and say which to take and why."""
     from advisor.report.folder import check_report, write_report
@@ -50,7 +52,16 @@ def recommend(
     from advisor.spec.scenario import scenario_to_yaml
 
     with terminal.Progress(silent=face.silent) as progress:
-        answer = answer_to(question, profiles, folder=folder, jobs=jobs, progress=progress)
+        sure, load_spread = doubt
+        answer = answer_to(
+            question,
+            profiles,
+            folder=folder,
+            jobs=jobs,
+            progress=progress,
+            sure=sure,
+            load_spread=load_spread,
+        )
     for report in reports:
         written = write_report(answer, Path(report), scenario_yaml=scenario_to_yaml(question))
         terminal.tell(f"wrote {written[0]}", face.quiet)

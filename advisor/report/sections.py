@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from advisor.recommendation import Knee, Option, Recommendation
-from advisor.tables import ranking, reasons, units
+from advisor.tables import ranking, reasons, sure, units
 from advisor.tables.table import Table
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def sections(rec: Recommendation) -> tuple[Section, ...]:
         _run(best),
         _memory(best),
         _turns(rec),
+        _sure(rec),
         _terms(rec),
         _workload(rec),
-        _limits(),
+        Section("limits", "What is not modelled", bullets=NOT_MODELLED, detail=True),
         _next(rec),
     )
     return tuple(section for section in found if section is not None)
@@ -261,6 +262,11 @@ def _turns(rec: Recommendation) -> Section | None:
     return Section("turns", "What would turn the advice", tables=(reasons.turns(rec, rec.turns),))
 
 
+def _sure(rec: Recommendation) -> Section | None:
+    found = rec.certainty
+    return Section("sure", "How sure", (found.text,), tables=sure.tables(rec, found)) if found else None
+
+
 def _terms(rec: Recommendation) -> Section | None:
     from advisor.plots import why
 
@@ -286,10 +292,6 @@ def _workload(rec: Recommendation) -> Section:
     return Section(
         "workload", "What was asked", words, rec.workload.notes, (), (ranking.workload(rec.workload),)
     )
-
-
-def _limits() -> Section:
-    return Section("limits", "What is not modelled", bullets=NOT_MODELLED, detail=True)
 
 
 def _next(rec: Recommendation) -> Section | None:

@@ -108,6 +108,8 @@ class Sizer:
             return Screened(Plan(variant, limits, replicas), not floor, False, tried, floor)
         sizer = replace(self, affordable=min(self.most, _SCREEN_FACTOR * guess + 2))
         sized = sizer.one_pool(variant, limits, traffic[0], guess)
+        if limits.max_loras and sized.plan.replicas[0] > guess:  # for want of slots? Algebra knows only means
+            sized = sizer.climbed(sized, self._rungs(variant, traffic[0]), traffic[0])
         return Screened(sized.plan, sized.trial.holds, sized.stagnant, tried)
 
     def _floor(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> str:
@@ -155,13 +157,16 @@ class Sizer:
         """Size a multi-LoRA pool and find the number of slots at which it does best (the inner optimum).
 
         Starts on the rung of the ladder of slots for which algebra asks for the fewest replicas (the
-        lowest of several) and climbs to a neighbour as long as that needs fewer replicas, or strains the
-        limits less with the same number.
+        lowest of several) and climbs from there.
         """
-        rungs = self._rungs(variant, traffic)
         screened = screened or self.screened(variant, (traffic,))
-        at = rungs.index(screened.plan.limits)
-        best = self.one_pool(variant, rungs[at], traffic, screened.plan.replicas[0])
+        best = self.one_pool(variant, screened.plan.limits, traffic, screened.plan.replicas[0])
+        rungs = self._rungs(variant, traffic)
+        return replace(self.climbed(best, rungs, traffic), tried=len(rungs))
+
+    def climbed(self, best: SizedPlan, rungs: Sequence[EngineLimits], traffic: PoolTraffic) -> SizedPlan:
+        """Go to a neighbouring rung as long as it needs fewer replicas, or as many with less strain."""
+        at = rungs.index(best.plan.limits)
         seen = {at}
         while not best.stagnant:
             beside = [i for i in (at + 1, at - 1) if 0 <= i < len(rungs) and i not in seen]
@@ -173,7 +178,7 @@ class Sizer:
             if _rank(better) >= _rank(best):
                 break
             best, at = better, index
-        return replace(best, tried=len(rungs))
+        return best
 
     def several(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> SizedPlan:
         """Size several pools. The limits hold over all requests together, as for one pool.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from advisor.profile import LoraTerm
 from advisor.search.candidates import draft_names, variants
 from advisor.search.knobs import slot_choices, start_limits, with_slots
 from advisor.search.pools import Screened, Sizer
@@ -15,10 +16,13 @@ from advisor.search.question import Question
 from advisor.search.ranking import Found, _Done, search
 from advisor.search.trial import Plan, Runner, as_base, traffic_of
 from advisor.search.work import Work, size
+from advisor.spec.spec import Origin
 from advisor.spec.speculation import Draft
-from tests.profiles import DEVICE, profile
+from tests.profiles import DEVICE, profile, terms
 from tests.questions import question
 from tests.search.variants import plain_variant, variant_of
+
+MARK: dict[str, Any] = {"origin": Origin.ESTIMATED, "source": "made up for a test"}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,26 @@ def test_one_replica_less_breaks_the_objective(asked: Question, found: Found) ->
             asked.trial.duration_s,
         )
         assert not less.holds
+
+
+def test_a_first_look_with_too_few_slots_does_not_make_an_option_dear() -> None:
+    """Algebra knows mean numbers of adapters: with the slots it asks for, three replicas would be needed.
+
+    Beside a cheap rival the knobs of a dear option are not searched, so that its first look is what is shown.
+    """
+    slow, fast = (LoraTerm(**MARK, fixed_s=1e-3, per_adapter_s=seconds) for seconds in (1e-3, 1e-5))
+    dear = DEVICE.model_copy(update={"name": "FAST-80"})
+    asked = question(
+        profile(terms(lora=slow)),
+        profile(terms(lora=fast), device=dear, name="fast_80-vllm"),
+        search={"requests": 300, "ways": ["multi-lora"]},
+    )
+    first, second = asked.offers
+    assert second.price is not None
+    price = second.price.model_copy(update={"usd_per_hour": 1.3 * second.price.usd_per_hour})
+    asked = replace(asked, offers=(first, replace(second, price=price)))
+    options = [entry.option for entry in search(asked).entries]
+    assert [(one.device, one.replicas) for one in options] == [("TEST-80", 1), ("FAST-80", 1)]
 
 
 def test_the_inner_optimum_of_the_slots_is_found(asked: Question) -> None:
