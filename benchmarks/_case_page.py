@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.recommendation import Option, Recommendation
-from advisor.tables import ranking, reasons, units
+from advisor.tables import ranking, reasons, sure, units
 from advisor.tables.table import Cell, Column, Table, escape
+from benchmarks import _case_turns
 
 TOP = 6  # rows of the ranking
 Others = Sequence[tuple[str, Recommendation]]
@@ -47,44 +48,71 @@ def page(
         f"<!-- Written by `python -m benchmarks.build_cases {words.scenario}`; words in cases.yaml. -->",
         textwrap.fill(words.situation, 110, break_on_hyphens=False),
         "## The answer",
-        escape(main.summary),
-        _table(ranking.ranking(main, TOP)),
+        f"**{_plain(ranking.headline(main))}.**",
+        _plain(main.summary.replace("see the list of origins", "the last table of the reason says which")),
+        _table(_ranked(main)),
         "## The reason",
         *_reason(main),
         *([_table(beside(contrasts))] if contrasts else []),
+        *([_table(_terms(main))] if main.terms else []),
         "## The figure that would turn it",
-        f"{escape(turn_line(main, others))}.",
+        "\n".join(f"- {_plain(line)}." for line in _case_turns.lines(main, others)),
         _table(what_ifs(main, others)),
         *_turns(main),
         *extra,
         "## What to mind",
         "\n".join(f"- {line.strip()}" for line in words.mind),
         "## Run it",
-        f"```sh\nadvisor scenario example {words.scenario} > mine.yaml\nadvisor recommend mine.yaml\n```",
+        f"```sh\nadvisor scenario example {words.scenario} > mine.yaml\n"
+        f"advisor recommend mine.yaml --sure {main.certainty.draws if main.certainty else 0}\n```",
         f"```yaml\n{scenario_yaml.rstrip()}\n```",
-        escape(
+        _plain(
             f"{main.candidates:,} configurations, {main.simulations:,} simulations, seed {main.seed}; "
-            f"{main.producer}. Estimates of a simulator: docs/validation.md says how good they are."
-        ),
+            f"{main.producer}. Estimates of a simulator: "
+        )
+        + "[validation](../validation.md) says how good they are.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _plain(text: str) -> str:
+    """A text of the advisor as it reads on a page."""
+    return escape(text.replace("->", "→"))
+
+
+def _ranked(main: Recommendation) -> Table:
+    """The ranking without the columns that this objective does not ask for."""
+    table, best = ranking.ranking(main, TOP), ranking.recommended(main)
+    asked = {"e2e", "goodput"} & {check.metric for check in (best.checks if best is not None else ())}
+    spare = {"E2E": "e2e", "goodput": "goodput"}
+    keep = [
+        index
+        for index, column in enumerate(table.columns)
+        if spare.get(column.group or column.title, "") in ("", *asked)
+    ]
+    return table.columns_of(keep)
 
 
 def _reason(main: Recommendation) -> list[str]:
     parts = []
     if main.explanation is not None:
-        parts += [escape(main.explanation.text), _table(reasons.differences(main.explanation))]
+        parts += [_plain(main.explanation.text), _table(reasons.differences(main.explanation))]
     if main.slots is not None and len(main.slots.max_loras) > 1:
         parts.append(_table(reasons.slots(main.slots)))
     return parts
 
 
+def _terms(main: Recommendation) -> Table:
+    table = reasons.terms(main.terms)
+    return table.columns_of([i for i, column in enumerate(table.columns) if column.title != "source"])
+
+
 def _turns(main: Recommendation) -> list[str]:
     turning = tuple(turn for turn in main.turns if turn.turns)
-    stands = [f"{turn.what} {turn.value}" for turn in main.turns if not turn.turns]
     parts = [_table(reasons.turns(main, turning))] if turning else []
-    if stands:
-        parts.append(escape(f"The way to serve and the device stand with {'; '.join(stands)}."))
+    if main.certainty is not None:
+        tips = sure.tips(main, main.certainty)
+        parts += [_table(tips)] if tips.rows else []
     return parts
 
 
@@ -153,29 +181,6 @@ def beside(contrasts: Sequence[tuple[str, Option]]) -> Table:
     )
 
 
-def turn_line(main: Recommendation, others: Others) -> str:
-    """What would turn the answer, in one line."""
-    best = ranking.recommended(main)
-    if best is None:
-        return "Nothing meets the objective as it is asked"
-    said = [f"with {words} it is {_against(best, ranking.recommended(answer))}" for words, answer in others]
-    if best.headroom is not None:
-        said.append(f"a limit breaks at {units.times(best.headroom)} the load")
-    line = "; ".join(said)
-    return line[:1].upper() + line[1:]
-
-
-def _against(best: Option, other: Option | None) -> str:
-    if other is None:
-        return "nothing that meets the objective"
-    label, price = ranking.label(other), ""
-    if other.usd_per_hour is not None:
-        price = f" at ${units.usd(other.usd_per_hour)}/h"
-        if best.usd_per_hour:
-            price += f" ({units.times(other.usd_per_hour / best.usd_per_hour)} the price)"
-    return f"{label}{price}"
-
-
 def against_tokens(
     main: Recommendation, offer: str, usd_per_mtok_input: float, usd_per_mtok_output: float, source: str
 ) -> list[str]:
@@ -228,18 +233,22 @@ def index(cases: Sequence[tuple[str, str, dict[str, str]]]) -> str:
     """The list of all cases.
 
     Args:
-        cases: scenario, title, and the lines `answer` and `turn`, in the order of the book.
+        cases: scenario, title, and the lines `answer`, `price` and `turn`, in the order of the book.
     """
     head = (
         "# Case book\n\n"
+        "<!-- Written by `python -m benchmarks.build_cases`; words in cases.yaml. -->\n\n"
         "Situations that people have, each with its scenario, the answer, the reason, and the figure that\n"
-        "would turn it. Written by `python -m benchmarks.build_cases`; tests ask some anew and compare.\n\n"
-        "Figures are estimates of a simulator with public device profiles and prices of the dated list:\n"
-        "what holds for your traffic, prices and device, ask with your own scenario.\n\n"
-        "| situation | the answer | what would turn it |\n|---|---|---|\n"
+        "would turn it. `python -m benchmarks.build_cases` asks all of them anew and writes these pages (some\n"
+        "minutes on one core); the tests ask two of them and compare every byte.\n\n"
+        "The figures are estimates of a simulator with public device profiles and the prices of a dated list.\n"
+        "For your traffic, your prices and your device, change a copy of the scenario and ask again: each page\n"
+        "ends with the command.\n\n"
+        "| situation | the answer | $/h | what would turn it |\n|---|---|---:|---|\n"
     )
     rows = [
-        f"| [{escape(title)}]({name}.md) | {escape(line['answer'])} | {escape(line['turn'])} |\n"
+        f"| [{escape(title)}]({name}.md) | {_plain(line['answer'])} | {line['price']} "
+        f"| {_plain(line['turn'])} |\n"
         for name, title, line in cases
     ]
     return head + "".join(rows)

@@ -25,13 +25,15 @@ from advisor.recommendation import Recommendation
 from advisor.spec.scenario import Scenario, load_scenario, scenario_from_mapping
 from advisor.spec.spec import Spec
 from advisor.spec.yamlfile import parse_mapping
-from advisor.tables import ranking
-from benchmarks import _case_page
+from advisor.tables import ranking, units
+from benchmarks import _case_page, _case_turns
 from benchmarks._page import ROOT
 
 FOLDER = ROOT / "docs" / "cases"
 WORDS = FOLDER / "cases.yaml"
 LINES = FOLDER / "lines.json"
+DRAWS = 20
+"""Draws of everything that is uncertain, of each case."""
 
 
 class WhatIf(Spec):
@@ -119,7 +121,7 @@ def ask(case: Case, jobs: int | None = None) -> tuple[Recommendation, list[tuple
     file = scenario_file(case)
     scenario = load_scenario(file)
     answers = [(one.words, changed(scenario, one)) for one in case.what_if]
-    main = recommend(scenario, folder=file.parent, jobs=jobs)
+    main = recommend(scenario, folder=file.parent, jobs=jobs, sure=DRAWS)
     return main, [(words, recommend(other, folder=file.parent, jobs=jobs)) for words, other in answers]
 
 
@@ -141,7 +143,10 @@ def page_of(case: Case, jobs: int | None = None) -> tuple[str, dict[str, str]]:
         (one.words, simulate(scenario, one.choice, folder=file.parent).option) for one in case.contrasts
     ]
     text = _case_page.page(words, main, others, extra, contrasts, file.read_text(encoding="utf-8"))
-    return text, {"answer": ranking.headline(main), "turn": _case_page.turn_line(main, others)}
+    best = ranking.recommended(main)
+    price = units.DASH if best is None or best.usd_per_hour is None else units.usd(best.usd_per_hour)
+    answer = "nothing meets the objective" if best is None else ranking.label(best)
+    return text, {"answer": answer, "price": price, "turn": _case_turns.line(main, others)}
 
 
 def index(cases: tuple[Case, ...], lines: dict[str, dict[str, str]]) -> str:
