@@ -27,13 +27,22 @@ def lines(main: Recommendation, others: Others) -> list[str]:
     return [*said, *(f"If {words}: {_against(best, ranking.recommended(other))}" for words, other in others)]
 
 
+def answer(main: Recommendation) -> tuple[str, str]:
+    """The answer and its price per hour, for the index."""
+    best = ranking.recommended(main)
+    if best is None:
+        return "nothing meets the objective", units.DASH
+    price = units.DASH if best.usd_per_hour is None else units.usd(best.usd_per_hour)
+    return f"{ranking.label(best)}{_slots(best)}", price
+
+
 def line(main: Recommendation, others: Others) -> str:
     """The same for the index: changed questions that get another answer, the first input, the load."""
     best = ranking.recommended(main)
     if best is None:
         return "nothing meets the objective as it is asked"
     answers = [(words, ranking.recommended(other)) for words, other in others]
-    said = [f"if {words}: {_against(best, other)}" for words, other in answers if not _same(best, other)]
+    said = [f"if {words}: {_short(other)}" for words, other in answers if not _same(best, other)]
     return "; ".join([*_inputs(main)[:1], _load(best), *said])
 
 
@@ -47,7 +56,10 @@ def _inputs(main: Recommendation) -> list[str]:
     """The price and the uncertain term at which the choice turns; empty where none does."""
     tips = main.certainty.tips if main.certainty is not None else ()
     known = [tip for tip in tips if tip.chance > 0 and (tip.below is not None or tip.above is not None)]
-    return [*(_tip(main, tip) for tip in known[:1]), *(_turn(main, turn) for turn in main.turns if _price(turn))]
+    return [
+        *(_tip(main, tip) for tip in known[:1]),
+        *(_turn(main, turn) for turn in main.turns if _price(turn)),
+    ]
 
 
 def _price(turn: Turn) -> bool:
@@ -60,7 +72,7 @@ def _turn(main: Recommendation, turn: Turn) -> str:
 
 def _tip(main: Recommendation, tip: Tip) -> str:
     sides = [
-        f"at {side} {value:.2g} times the figure used {_named(main, option)}"
+        f"at {side} {value:.2f} times the figure used {_named(main, option)}"
         for side, value, option in (
             ("less than", tip.below, tip.below_option),
             ("more than", tip.above, tip.above_option),
@@ -82,16 +94,24 @@ def _same(best: Option, other: Option | None) -> bool:
 def _against(best: Option, other: Option | None) -> str:
     if other is None:
         return "nothing meets the objective"
-    slots = ""
-    if other.limits is not None and other.limits.max_loras:
-        slots = f" with max_loras {other.limits.max_loras}"
     if _same(best, other):
-        return f"the same{slots}"
+        return f"the same{_slots(other)}"
     price = ""
     if other.usd_per_hour is not None and best.usd_per_hour:
         ratio = units.times(other.usd_per_hour / best.usd_per_hour)
         price = f" at ${units.usd(other.usd_per_hour)}/h ({ratio} the price)"
-    return f"{ranking.label(other)}{slots}{price}"
+    return f"{ranking.label(other)}{_slots(other)}{price}"
+
+
+def _short(other: Option | None) -> str:
+    if other is None:
+        return "nothing meets the objective"
+    price = "" if other.usd_per_hour is None else f", ${units.usd(other.usd_per_hour)}/h"
+    return f"{ranking.label(other)}{price}"
+
+
+def _slots(option: Option) -> str:
+    return f" with max_loras {option.limits.max_loras}" if option.limits and option.limits.max_loras else ""
 
 
 def _capital(text: str) -> str:

@@ -25,7 +25,6 @@ from advisor.recommendation import Recommendation
 from advisor.spec.scenario import Scenario, load_scenario, scenario_from_mapping
 from advisor.spec.spec import Spec
 from advisor.spec.yamlfile import parse_mapping
-from advisor.tables import ranking, units
 from benchmarks import _case_page, _case_turns
 from benchmarks._page import ROOT
 
@@ -143,9 +142,7 @@ def page_of(case: Case, jobs: int | None = None) -> tuple[str, dict[str, str]]:
         (one.words, simulate(scenario, one.choice, folder=file.parent).option) for one in case.contrasts
     ]
     text = _case_page.page(words, main, others, extra, contrasts, file.read_text(encoding="utf-8"))
-    best = ranking.recommended(main)
-    price = units.DASH if best is None or best.usd_per_hour is None else units.usd(best.usd_per_hour)
-    answer = "nothing meets the objective" if best is None else ranking.label(best)
+    answer, price = _case_turns.answer(main)
     return text, {"answer": answer, "price": price, "turn": _case_turns.line(main, others)}
 
 
