@@ -63,8 +63,7 @@ def page(
         "## What to mind",
         "\n".join(f"- {line.strip()}" for line in words.mind),
         "## Run it",
-        f"```sh\nadvisor scenario example {words.scenario} > mine.yaml\n"
-        f"advisor recommend mine.yaml --sure {main.certainty.draws if main.certainty else 0}\n```",
+        _command(words.scenario, main.certainty.draws if main.certainty else 0),
         f"```yaml\n{scenario_yaml.rstrip()}\n```",
         _plain(
             f"{main.candidates:,} configurations, {main.simulations:,} simulations, seed {main.seed}; "
@@ -73,6 +72,11 @@ def page(
         + "[validation](../validation.md) says how good they are.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _command(scenario: str, draws: int) -> str:
+    asked = f"advisor recommend mine.yaml --sure {draws}"
+    return f"```sh\nadvisor scenario example {scenario} > mine.yaml\n{asked}\n```"
 
 
 def _plain(text: str) -> str:
@@ -239,11 +243,11 @@ def index(cases: Sequence[tuple[str, str, dict[str, str]]]) -> str:
         "# Case book\n\n"
         "<!-- Written by `python -m benchmarks.build_cases`; words in cases.yaml. -->\n\n"
         "Situations that people have, each with its scenario, the answer, the reason, and the figure that\n"
-        "would turn it. `python -m benchmarks.build_cases` asks all of them anew and writes these pages (some\n"
-        "minutes on one core); the tests ask two of them and compare every byte.\n\n"
-        "The figures are estimates of a simulator with public device profiles and the prices of a dated list.\n"
-        "For your traffic, your prices and your device, change a copy of the scenario and ask again: each page\n"
-        "ends with the command.\n\n"
+        "would turn it. `python -m benchmarks.build_cases` asks all of them anew and writes these pages\n"
+        "(some minutes on one core); the tests ask two of them and compare every byte.\n\n"
+        "The figures are estimates of a simulator with public device profiles and the prices of a dated\n"
+        "list. For your traffic, your prices and your device, change a copy of the scenario and ask again:\n"
+        "each page ends with the command.\n\n"
         "| situation | the answer | $/h | what would turn it |\n|---|---|---:|---|\n"
     )
     rows = [

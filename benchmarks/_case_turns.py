@@ -1,4 +1,4 @@
-"""What would turn the answer to a case: its margin, the uncertain figure that matters most, changed questions."""
+"""What would turn the answer to a case: its margin, the uncertain figure that matters most, what-ifs."""
 
 from __future__ import annotations
 
