@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CODE := advisor calibration tests $(wildcard app.py benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test app check setup clean
+.PHONY: help demo test app check setup cases clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,9 @@ check: $(VENV)/.dev ## static checks: lint, format, types, layers
 	$(BIN)/lint-imports --no-logo
 
 setup: $(VENV)/.dev ## everything that checks, tests and the app need
+
+cases: $(VENV)/.dev ## ask every case of docs/cases anew and write its page
+	$(BIN)/python -m benchmarks.build_cases
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
