@@ -80,7 +80,8 @@ def read_pool(folder: Path) -> list[Run]:
         InputError: the file is missing or lacks a column.
     """
     rows = [row for row in _paper(folder) if row["source_file"].startswith(POOL) and row["system"] == "slora"]
-    return _unique([_paper_run(row, "paper", row["setting"]) for row in rows])
+    used = [row for row in rows if "unused" not in row["source_file"]]
+    return _unique([_paper_run(row, "paper", row["setting"]) for row in used])
 
 
 def read_merging(folder: Path) -> list[Run]:
@@ -136,7 +137,8 @@ def requests_of(run: Run) -> Trace:
 
     The paper's client draws from numpy's legacy generator with seed 42: adapters by a power law, lengths
     evenly between 8 and a maximum, gaps by a gamma law, in this order; here the same numbers come out. The
-    second client sends prompts and answers of one length, with exponential gaps and a seed that is not told.
+    second client sends prompts and answers of one length, with exponential gaps and a seed that is not told;
+    its run ends with its last request, or at the highest rates after 1200 s.
     """
     if run.kind == "scaling":
         return _scaling_requests(run)
@@ -155,6 +157,8 @@ def _scaling_requests(run: Run) -> Trace:
     count = min(run.sent, MOST_SIMULATED)
     draw = np.random.default_rng(0)
     arrival_s = np.cumsum(draw.exponential(1.0 / run.rate_rps, count))
+    if count == run.sent:
+        arrival_s *= run.duration_s / arrival_s[-1]
     lengths = (np.full(count, run.input_max, dtype=np.int64), np.full(count, run.output_max, dtype=np.int64))
     return Trace(arrival_s, *lengths, draw.integers(0, run.adapters, count), _names(run.adapters))
 

@@ -93,7 +93,7 @@ def host_time(runs: Sequence[Run], machine: str) -> float:
         if (run.setting, run.adapters) == (setting, adapters)
         and abs(run.rate_rps - rate) < 1e-9
         and run.cv == 1
-        and run.machine in (machine, "a100-80" if machine == "a100-40" else machine)
+        and run.machine == machine
     )
     low, high = 0.0, 0.1
     while high - low > 1e-4:
@@ -193,35 +193,44 @@ def _error(pairs: Sequence[Pair], of: Callable[[Pair], Found], metric: str) -> s
 
 
 def crossings(pairs: Sequence[Pair]) -> str:
-    """The last value of a sweep that keeps up, measured and predicted."""
-    sweeps: dict[str, list[tuple[float, Pair]]] = {}
+    """The last value of a sweep that keeps up, measured and predicted; the H100's sweeps in a sentence."""
+    rows, same, every = [], 0, 0
+    for name, found in sweeps(pairs).items():
+        values = sorted(value for value, _ in found)
+        cells = [_last(found, of) for of in (_measured, _predicted, _shipped)]
+        if found[0][1].run.kind == "scaling":
+            every += 1
+            same += cells[0] == cells[1]
+        else:
+            rows.append((name, f"{values[0]:g} to {values[-1]:g}", *cells))
+    text = table(("sweep", "range", "keeps up to: measured", "predicted", "as shipped"), rows)
+    if not every:
+        return text
+    return (
+        f"{text}\nH100, {every} sweeps over requests/s, one for each number of adapters: {same} end alike.\n"
+    )
+
+
+def sweeps(pairs: Sequence[Pair]) -> dict[str, list[tuple[float, Pair]]]:
+    """Runs that differ in nothing but rate, or adapters; three or more of them."""
+    found: dict[str, list[tuple[float, Pair]]] = {}
     for pair in pairs:
         run = pair.run
-        if run.cv != 1:
+        if run.cv != 1 or (run.kind == "paper" and run.duration_s != 300.0):
             continue
         place = f"{run.machine}, {run.setting}"
-        if run.kind == "scaling" or (run.kind == "paper" and run.duration_s == 300.0):
-            sweeps.setdefault(f"{place}, {run.adapters} adapters: requests/s", []).append(
-                (run.rate_rps, pair)
-            )
-        if run.kind == "paper" and run.duration_s == 300.0:
-            key = f"{place}, {run.rate_rps:g} requests/s: adapters"
-            sweeps.setdefault(key, []).append((run.adapters, pair))
-    rows = []
-    for name, found in sweeps.items():
-        if len(found) < 3:
-            continue
-        values = sorted(value for value, _ in found)
-        cells = [_last(found, lambda pair: pair.run.keeps_up)]
-        cells += [_last(found, lambda pair, of=of: of(pair).keeps_up) for of in (_predicted, _shipped)]  # type: ignore[misc]
-        rows.append((name, f"{values[0]:g} to {values[-1]:g}", *cells))
-    return table(("sweep", "range", "keeps up to: measured", "predicted", "as shipped"), rows)
+        rates = f"{place}, {run.adapters} adapters: requests/s"
+        found.setdefault(rates, []).append((run.rate_rps, pair))
+        if run.kind == "paper":
+            adapters = f"{place}, {run.rate_rps:g} requests/s: adapters"
+            found.setdefault(adapters, []).append((run.adapters, pair))
+    return {name: some for name, some in found.items() if len(some) >= 3}
 
 
-def _last(found: Sequence[tuple[float, Pair]], holds: Callable[[Pair], bool]) -> str:
+def _last(found: Sequence[tuple[float, Pair]], of: Callable[[Pair], Run | Found]) -> str:
     last = None
     for value, pair in sorted(found, key=lambda one: one[0]):
-        if not holds(pair):
+        if not of(pair).keeps_up:
             break
         last = value
     return "none" if last is None else f"{last:g}"
