@@ -211,10 +211,10 @@ def against_tokens(
 
 def idle_hours(main: Recommendation, busy_hours: Sequence[int]) -> list[str]:
     """What a token costs if the deployment is used for some hours of the day and paid for all of them."""
-    best = ranking.recommended(main)
-    if best is None or best.usd_per_hour is None or best.outcome is None:
+    best, facts = ranking.recommended(main), main.workload
+    if best is None or best.usd_per_hour is None:
         return []
-    mtok_per_h = best.outcome.total_tokens_per_s * 3600 / 1e6
+    mtok_per_h = facts.rate_rps * (facts.prompt_tokens_mean + facts.output_tokens_mean) * 3600 / 1e6
     rows = tuple(
         (hours, best.usd_per_hour * 24, best.usd_per_hour * 24 / (mtok_per_h * hours), hours / 24)
         for hours in busy_hours

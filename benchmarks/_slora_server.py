@@ -37,9 +37,7 @@ class Machine:
 
 MACHINES = {
     "a10g": Machine("l40s-vllm", 600e9, {"S1": 14_500, "S2": 14_500}, ("S1", 200, 1.0)),
-    "a100-40": Machine(
-        "a100_sxm-vllm", 1555e9, {"S4": 14_000}, ("S4", 400, 1.0)
-    ),  # no light run: the larger A100's
+    "a100-40": Machine("a100_sxm-vllm", 1555e9, {"S4": 14_000}, ("S4", 0, 2.0)),
     "a100-80": Machine(
         "a100_sxm-vllm", 2039e9, {"S1": 125_000, "S2": 125_000, "S4": 65_000}, ("S4", 400, 1.0)
     ),
