@@ -41,8 +41,10 @@ def test_the_second_clients_requests_have_one_length() -> None:
     requests = requests_of(SCALING)
     assert set(requests.prompt_tokens.tolist()) == {250}
     assert set(requests.output_tokens.tolist()) == {230}
-    assert len(requests) / requests.arrival_s[-1] == pytest.approx(16.0, rel=0.03)
-    assert len(requests_of(replace(SCALING, sent=368_640))) == _slora_runs.MOST_SIMULATED
+    assert requests.arrival_s[-1] == pytest.approx(1450.0)  # the run ends with its last request
+    many = requests_of(replace(SCALING, sent=368_640, rate_rps=256.0))
+    assert len(many) / many.arrival_s[-1] == pytest.approx(256.0, rel=0.03)
+    assert len(many) == _slora_runs.MOST_SIMULATED
 
 
 def test_adapters_take_room_in_the_pool() -> None:
@@ -82,7 +84,7 @@ def test_host_time_and_unmerged_adapters_cost_and_merging_costs_turns() -> None:
 
 def test_a_run_that_ends_too_little_is_overloaded_and_late_requests_count() -> None:
     short = replace(SCALING, duration_s=60.0, sent=960)
-    light = predicted(replace(short, rate_rps=1.0, sent=50), 0.005)
+    light = predicted(replace(SCALING, duration_s=600.0, rate_rps=1.0, sent=600), 0.005)
     assert light.keeps_up
     heavy = predicted(replace(short, rate_rps=40.0, sent=2400), 0.005)
     assert not heavy.keeps_up
