@@ -32,7 +32,7 @@ from calibration.commands.terminal import as_json_option, clear_errors
 def compare(
     files: tuple[Path, ...], profile: str, unit: Any, seed: int, *, as_json: bool, **given: Any
 ) -> None:
-    r"""Predict the run of a benchmark's result file, and show predicted beside measured.
+    """Predict the run of a benchmark's result file, and show predicted beside measured.
 
     Reads results of vllm bench serve, SGLang's bench_serving, guidellm and aiperf, and runs that `calibrate
     import` kept. The load is sent anew in the simulator: the same rate or requests in flight, the same
