@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.breakeven.answer import BreakEven
+from advisor.breakeven.bytoken import dedicated_pays_from
 from advisor.breakeven.capacity import SIZES, WITHIN, largest
 from advisor.breakeven.crossing import interval, last_above
 from advisor.breakeven.drafting import acceptance_for
@@ -21,6 +23,7 @@ from advisor.cli.failures import run
 from advisor.cli.root import root
 from advisor.errors import InfeasibleError
 from advisor.search.question import Question
+from advisor.search.tokens import offers_by_token
 from advisor.search.trial import Plan, Runner, traffic_for
 from advisor.trace.scale import faster
 from tests.profiles import profile, terms
@@ -72,6 +75,39 @@ class TestReplicas:
         assert np.isinf(replicas_for(np.asarray([1.0]), (0.0, 0.0))).all()
         assert merging_pays_from([1.0], (1.0, 3.0), (0.0, 0.0)) is None
         assert merging_pays_from([1.0], (0.0, 0.0), (1.0, 3.0)) == 0.0
+
+
+class TestTokens:
+    @given(st.floats(1e-6, 1e-1), st.floats(0.1, 50.0), CARRIED)
+    @settings(max_examples=60, deadline=None)
+    def test_replicas_pay_from_where_brute_force_says(
+        self, usd_per_request: float, usd_per_hour: float, carried: tuple[float, float]
+    ) -> None:
+        found = dedicated_pays_from(usd_per_request, usd_per_hour, carried)
+        loads = np.geomspace(1e-3, 3e4, 6000)
+        dearer = replicas_for(loads, carried) * usd_per_hour > loads * 3600 * usd_per_request * (1 + 1e-9)
+        if found is None:
+            assert usd_per_hour / 3600 / usd_per_request >= 0.999 * carried[-1] / SIZES[-1]
+            return
+        assert not dearer[loads > found * (1 + 1e-6)].any()
+        before = np.asarray([found * (1 - 1e-7)])
+        assert replicas_for(before, carried) * usd_per_hour >= before * 3600 * usd_per_request * (1 - 1e-9)
+
+    def test_what_carries_nothing_or_costs_nothing_never_pays(self) -> None:
+        assert dedicated_pays_from(1e-3, 2.0, (0.0, 0.0)) is None
+        assert dedicated_pays_from(0.0, 2.0, (1.0, 3.0)) is None
+
+    def test_the_users_own_price_stands_alone(self, asked: Question) -> None:
+        prices = asked.scenario.prices.model_copy(update={"serverless_usd_per_mtok": 0.5})
+        own = replace(asked, scenario=asked.scenario.model_copy(update={"prices": prices}))
+        (offer,) = offers_by_token(own, 2.0)
+        tokens = asked.whole.prompt_tokens.mean() + asked.whole.output_tokens.mean()
+        assert offer.usd_per_hour == pytest.approx(asked.whole.rate_rps * 3600 * tokens * 0.5e-6, rel=1e-6)
+        assert offer.equal_rps == pytest.approx(2.0 / 3600 / (tokens * 0.5e-6))
+        assert len(offers_by_token(asked, None)) >= 2
+        assert all(
+            one.equal_rps is None and "not sold" in one.adapters for one in offers_by_token(asked, None)
+        )
 
 
 class TestCrossing:
