@@ -23,6 +23,7 @@ from advisor.search.parallel import default_jobs
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, facts_of, resolve
 from advisor.search.ranking import Entry, search
+from advisor.search.tokens import offers_by_token
 from advisor.search.trial import Plan, PoolTraffic, Runner, by_popularity, traffic_for
 from advisor.sim.result import SimResult
 from advisor.spec.engine import EngineLimits
@@ -96,6 +97,7 @@ def recommend(
         turns=studies.turns,
         terms=_terms(shown),
         next_steps=next_steps(found),
+        tokens=offers_by_token(question, None if best is None else best.option.usd_per_hour),
         certainty=certainty,
     )
 

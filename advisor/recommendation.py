@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from advisor.bytoken import TokenOffer
 from advisor.certainty import Certainty
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin, Spec
@@ -283,6 +284,9 @@ class Recommendation(Spec):
     turns: tuple[Turn, ...]
     terms: tuple[TermOrigin, ...]
     next_steps: tuple[str, ...]
+    tokens: tuple[TokenOffer, ...] = Field(
+        (), description="The same traffic bought by the token; empty: no price is known for the model."
+    )
     certainty: Certainty | None = Field(None, description="There where it was asked for (--sure).")
 
     @model_serializer(mode="wrap")

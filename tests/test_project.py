@@ -115,3 +115,8 @@ def test_make_test_runs_every_check_before_the_tests(repo_root: Path) -> None:
     tools = ("ruff check", "ruff format --check", "mypy", "lint-imports", "-m pytest")
     places = [planned.index(tool) for tool in tools]
     assert places == sorted(places)
+
+
+def test_help_pages_show_no_control_characters(repo_root: Path) -> None:
+    for page in (repo_root / "docs/reference").glob("*.md"):
+        assert "\\b" not in page.read_text(), page

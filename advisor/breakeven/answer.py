@@ -84,6 +84,14 @@ class DraftCurve(Spec):
     crossing_batch: Crossing = Field(description="Largest batch at which speculation pays.")
 
 
+class TokensCurve(Spec):
+    """Dedicated multi-LoRA replicas against one provider's tokens, over load."""
+
+    provider: str
+    usd_per_request: float = Field(description="By the token, at the base model's price.")
+    crossing_rps: Crossing = Field(description="Load from which on replicas are never the dearer.")
+
+
 class BreakEven(Spec):
     """Curves and their crossings for one scenario on one kind of device."""
 
@@ -102,4 +110,5 @@ class BreakEven(Spec):
     merge: MergeCurve | None = Field(description="Null where the scenario has no adapters.")
     packing: PackingCurve | None
     drafts: tuple[DraftCurve, ...]
+    tokens: tuple[TokensCurve, ...] = Field(description="Empty: no price of tokens or replicas is known.")
     notes: tuple[str, ...]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from advisor import __version__
 from advisor.breakeven.adapters import Ways, as_estimated, counts_of, drawn, merge_curve, packing_curve
-from advisor.breakeven.answer import BreakEven, MergeCurve, PackingCurve
+from advisor.breakeven.answer import BreakEven, MergeCurve, PackingCurve, TokensCurve
+from advisor.breakeven.bytoken import token_curves
 from advisor.breakeven.capacity import SIZES, Bench
 from advisor.breakeven.drafting import Pair, draft_curve
 from advisor.deployment import Variant
@@ -27,7 +28,7 @@ _SLOTS = 24
 _NOTES = (
     "Replicas by arithmetic from what pools of 1 and 3 carry (by simulation); larger ones in proportion.",
     "One kind of device for both ways; prices cancel out. Neither way drafts.",
-    "Dedicated against serverless is left out: serverless is no way to serve here.",
+    "Tokens: the base model's price; latency and adapters are the provider's, and not simulated.",
 )
 
 
@@ -41,6 +42,12 @@ class Place:
     def plain(self, way: str) -> Variant | None:
         """The variant of a way without drafts."""
         return next((v for v in self.variants if v.way == way and v.drafting is None), None)
+
+    @property
+    def usd_per_replica_hour(self) -> float | None:
+        """Of one replica; None where the catalog has no price."""
+        price = self.offer.price
+        return None if price is None else price.usd_per_hour * self.variants[0].terms.tensor_parallel
 
     @property
     def ways(self) -> Ways | None:
@@ -77,9 +84,10 @@ def break_even(
     tell(0.0, "choosing a device")
     place, simulations = _place(question)
     ways, merge, packing = place.ways, None, None
+    tokens: tuple[TokensCurve, ...] = ()
     if ways is not None and question.adapters.names:
         tell(0.1, "what one replica carries, by number of adapters")
-        merge, packing, runs = _simulated(question, ways, draws, jobs, tell)
+        merge, packing, tokens, runs = _simulated(question, place, ways, draws, jobs, tell)
         simulations += runs
     tell(0.95, "speculative decoding")
     profile = place.offer.profile
@@ -98,21 +106,26 @@ def break_even(
         simulations=simulations,
         merge=merge,
         packing=packing,
+        tokens=tokens,
         drafts=tuple(draft_curve(question, pair) for pair in place.pairs),
         notes=notes,
     )
 
 
 def _simulated(
-    question: Question, ways: Ways, draws: int, jobs: int, tell: Progress
-) -> tuple[MergeCurve, PackingCurve, int]:
+    question: Question, place: Place, ways: Ways, draws: int, jobs: int, tell: Progress
+) -> tuple[MergeCurve, PackingCurve, tuple[TokensCurve, ...], int]:
     counts = counts_of(question)
     base = as_estimated(question, ways, counts, jobs)
     tell(0.4, f"the same in {draws} draws")
     worlds = drawn(question, ways, counts, base, draws, jobs)
     runs = base.simulations + sum(world.simulations for world in worlds)
     merge = merge_curve(question, counts, base, worlds)
-    return merge, packing_curve(question, counts, base, worlds), runs
+    packing = packing_curve(question, counts, base, worlds)
+    own = counts.index(len(question.adapters))
+    carried = [world.multi_lora[own].rps for world in (base, *worlds)]
+    tokens = token_curves(question, place.usd_per_replica_hour, carried)
+    return merge, packing, tokens, runs
 
 
 def _place(question: Question) -> tuple[Place, int]:

@@ -17,10 +17,22 @@ def break_even(answer: BreakEven, style: Style) -> str:
         parts += [_merging(answer.merge, bool(answer.draws), style), _map(answer.merge, style)]
     if answer.packing is not None:
         parts.append(_packing(answer.packing, bool(answer.draws), style))
+    if answer.tokens:
+        parts.append(_tokens(answer, style))
     parts += [_drafts(curve, style) for curve in answer.drafts]
     parts.append("\n".join(bullet(note, style) for note in answer.notes))
     done = f"{answer.simulations:,} simulations, {answer.draws} draws, seed {answer.seed}, {answer.producer}."
     return "\n\n".join([*parts, style.dim(paragraph(done, style))])
+
+
+def _tokens(answer: BreakEven, style: Style) -> str:
+    lines = [
+        f"{one.provider} (${units.significant(1e3 * one.usd_per_request)} a thousand requests): replicas are "
+        f"never dearer {_between(one.crossing_rps, 'req/s', 'never', bool(answer.draws))}."
+        for one in answer.tokens
+    ]
+    title = heading("Dedicated, or by the token? From which mean load on multi-LoRA replicas pay", style)
+    return "\n".join([title, *(bullet(line, style) for line in lines)])
 
 
 def _between(crossing: Crossing, unit: str, beyond: str, drawn: bool = True) -> str:

@@ -10,7 +10,7 @@ from advisor.report.sections import Section, sections
 from advisor.tables import known, ranking, reasons, units
 from advisor.text import Style, bullet, heading, paragraph, table
 
-_LATER: Final = ("why", "knee", "slots", "run", "turns", "sure", "terms", "next")
+_LATER: Final = ("why", "knee", "slots", "run", "turns", "sure", "tokens", "terms", "next")
 
 
 def answer(rec: Recommendation, style: Style, top: int = 10) -> str:

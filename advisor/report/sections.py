@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from advisor.recommendation import Knee, Option, Recommendation
-from advisor.tables import ranking, reasons, sure, units
+from advisor.tables import bytoken, ranking, reasons, sure, units
 from advisor.tables.table import Table
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def sections(rec: Recommendation) -> tuple[Section, ...]:
         _memory(best),
         _turns(rec),
         _sure(rec),
+        _tokens(rec),
         _terms(rec),
         _workload(rec),
         Section("limits", "What is not modelled", bullets=NOT_MODELLED, detail=True),
@@ -265,6 +266,12 @@ def _turns(rec: Recommendation) -> Section | None:
 def _sure(rec: Recommendation) -> Section | None:
     found = rec.certainty
     return Section("sure", "How sure", (found.text,), tables=sure.tables(rec, found)) if found else None
+
+
+def _tokens(rec: Recommendation) -> Section | None:
+    if not rec.tokens:
+        return None
+    return Section("tokens", "Or buy tokens", (bytoken.words(rec),), tables=(bytoken.offers(rec),))
 
 
 def _terms(rec: Recommendation) -> Section | None:

@@ -139,7 +139,7 @@ class Judge:
     load_interval: Bounds
     simulations: int = 0
     _stands: dict[tuple[object, ...], Stand] = field(default_factory=dict)
-    _traces: dict[tuple[int, float], Trace] = field(default_factory=dict)
+    _traces: dict[tuple[int, float], tuple[Trace, Trace]] = field(default_factory=dict)  # as it is, faster
 
     def decide(self, world: World) -> Verdict:
         """Size the first rival, and every other one that could still win."""
@@ -210,8 +210,8 @@ class Judge:
     def _faster(self, trace: Trace, by: float) -> Trace:
         key = (id(trace), by)
         if key not in self._traces:
-            self._traces[key] = trace if by == 1.0 else faster(trace, by)
-        return self._traces[key]
+            self._traces[key] = trace, trace if by == 1.0 else faster(trace, by)
+        return self._traces[key][1]
 
     def _most_own(self, growth: int) -> int:
         """Replicas up to which the first rival is sized."""

@@ -167,7 +167,9 @@ class Runner:
     seed: int
     simulations: int = 0
     _replicas: dict[tuple[str, EngineLimits, bool], ReplicaSetup] = field(default_factory=dict)
-    _results: dict[tuple[str, EngineLimits, int, int], SimResult] = field(default_factory=dict)
+    _results: dict[tuple[str, EngineLimits, int, int], tuple[PoolTraffic, SimResult]] = field(
+        default_factory=dict
+    )  # by the identity of the traffic, which is kept with it: that of what is gone is given to another
 
     def run(self, plan: Plan, traffic: Sequence[PoolTraffic], duration_s: float) -> Trial:
         """Simulate every pool that has requests, and hold the whole against the objective."""
@@ -201,10 +203,11 @@ class Runner:
 
     def _pool(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, replicas: int) -> SimResult:
         key = (variant.key, limits, id(traffic), replicas)
-        result = self._results.get(key)
-        if result is None:
+        known = self._results.get(key)
+        if known is None:
             if len(self._results) > 256:
                 self._results.clear()
             setup = self.replica(variant, limits, fine_tuned=traffic.fine_tuned)
-            result = self._results[key] = self.fleet(setup, traffic.trace, replicas, variant.router)
-        return result
+            result = self.fleet(setup, traffic.trace, replicas, variant.router)
+            known = self._results[key] = traffic, result
+        return known[1]

@@ -54,4 +54,6 @@ class PriceWish(Spec):
     tier: Literal["on-demand", "spot"] = Field(
         "on-demand", description="spot is cheaper and can be taken away."
     )
-    serverless_usd_per_mtok: PricePerMtok | None = Field(None, description="A token price to compare with.")
+    serverless_usd_per_mtok: PricePerMtok | None = Field(
+        None, description="A token price to compare with, in place of the catalog's."
+    )

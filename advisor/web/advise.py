@@ -18,7 +18,7 @@ _TABS: Final = (
     ("Why", ("why", "causes")),
     ("Load and slots", ("knee", "slots")),
     ("How to run it", ("run", "memory", "workload")),
-    ("How sure", ("turns", "terms", "limits", "next")),
+    ("How sure", ("turns", "sure", "tokens", "terms", "limits", "next")),
 )
 
 

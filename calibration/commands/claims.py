@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from calibration.commands.terminal import as_json_option, clear_errors, progress, seconds
+from calibration.commands.terminal import as_json_option, clear_errors, example, progress, seconds
 
 _CALIBRATION = 0.2
 """Share of the budget for the profile, where it is measured."""
@@ -15,7 +15,12 @@ _REPLAYS_OF_A_CLAIM = 20
 """Replays of the usual duration that fit a claim, overheads counted: bench.py takes six different."""
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate claims --out docs/claims --page docs/claims.md",
+        "calibrate claims --only C1,C4 --budget 1min --out claims",
+    )
+)
 @click.option("--model", default="tiny", show_default=True, help="tiny, small (made up), or a model folder.")
 @click.option("--budget", default="5min", show_default=True, help="For everything, about.")
 @click.option("--only", default="all", show_default=True, help="Claims with ',' between, such as C1,C5.")
@@ -42,15 +47,10 @@ def claims(
     resume: bool,
     **given: Any,
 ) -> None:
-    r"""Try the field's claims C1 to C9 on the live engine here, the simulator beside it.
+    """Try the field's claims C1 to C9 on the live engine here, the simulator beside it.
 
     Each claim is saved into the folder as it is done. --page joins them with what the simulator says of an
     H100 (`python -m benchmarks.claims`).
-
-    \b
-    Example:
-      calibrate claims --out docs/claims --page docs/claims.md
-      calibrate claims --only C1,C4 --budget 1min --out claims
     """
     with clear_errors("Go on with --resume: finished claims are kept."):
         from calibration.claims.ground import live_setup, profile_of

@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
-from calibration.commands.terminal import as_json_option, clear_errors
+from calibration.commands.terminal import as_json_option, clear_errors, example
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate compare result.json --profile h100_sxm-vllm",
+        "calibrate compare result.json --profile mine.json --max-loras 8 --max-lora-rank 16 --adapters 50",
+    )
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--profile", required=True, help="Name of a shipped one, or a file: device and engine.")
 @click.option("--model", default=None, help="Catalog name; what the file says if left out.")
@@ -32,16 +37,11 @@ from calibration.commands.terminal import as_json_option, clear_errors
 def compare(
     files: tuple[Path, ...], profile: str, unit: Any, seed: int, *, as_json: bool, **given: Any
 ) -> None:
-    r"""Predict the run of a benchmark's result file, and show predicted beside measured.
+    """Predict the run of a benchmark's result file, and show predicted beside measured.
 
     Reads results of vllm bench serve, SGLang's bench_serving, guidellm and aiperf, and runs that `calibrate
     import` kept. The load is sent anew in the simulator: the same rate or requests in flight, the same
     lengths where the file tells each.
-
-    \b
-    Example:
-      calibrate compare result.json --profile h100_sxm-vllm
-      calibrate compare result.json --profile mine.json --max-loras 8 --max-lora-rank 16 --adapters 50
     """
     with clear_errors():
         from advisor.profile import load_profile, shipped_profile

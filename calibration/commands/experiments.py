@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from calibration.commands.terminal import clear_errors, progress, seconds
+from calibration.commands.terminal import clear_errors, example, progress, seconds
 
 
 @click.command()
@@ -36,7 +36,7 @@ def demo(budget: str, duration: str, out: Path) -> None:
         )
 
 
-@click.command()
+@click.command(epilog=example("calibrate gpu --out h100 --budget 25min"))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for all results.")
 @click.option("--budget", default="25min", show_default=True, help="For everything.")
 @click.option("--model", "models", multiple=True, default=("Llama-3.1-8B", "Llama-3.2-1B"), show_default=True,
@@ -48,13 +48,9 @@ def demo(budget: str, duration: str, out: Path) -> None:
 @click.option("--max-loras", type=click.IntRange(1, 256), default=16, show_default=True)
 @click.option("--kv-blocks", type=click.IntRange(16, 10_000_000), default=4096, show_default=True)
 def gpu(out: Path, budget: str, models: tuple[str, ...], **given: Any) -> None:
-    r"""Measure all that a GPU can give, in order of worth, saved after each part.
+    """Measure all that a GPU can give, in order of worth, saved after each part.
 
     Run again with the same folder to go on. Parts that fail are named and do not stop the others.
-
-    \b
-    Example:
-      calibrate gpu --out h100 --budget 25min
     """
     with clear_errors(f"Run again with --out {out} to go on."):
         from calibration.gpurun import Asked, run_all

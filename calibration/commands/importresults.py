@@ -125,6 +125,8 @@ def _save_requests(found: Sequence[Found], path: Path) -> None:
 
 def _line(run: MeasuredRun) -> str:
     """A run in one line of text."""
+    from calibration.results.compare import four_digits
+
     ways = [
         f"{run.request_rate_rps:.4g} requests/s" if run.request_rate_rps else "",
         f"at most {run.max_concurrency} at once" if run.max_concurrency else "",
@@ -133,7 +135,7 @@ def _line(run: MeasuredRun) -> str:
     figures = []
     for name, latency in (("TTFT", run.ttft), ("TPOT", run.tpot), ("ITL", run.itl), ("E2E", run.e2e)):
         values = [
-            f"{word} {1e3 * value:.4g}"
+            f"{word} {four_digits(1e3 * value)}"
             for word, value in (("mean", latency.mean_s), ("p50", latency.p50_s), ("p99", latency.p99_s))
             if value is not None
         ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from calibration.commands.terminal import check_new, clear_errors
+from calibration.commands.terminal import check_new, clear_errors, example
 
 if TYPE_CHECKING:
     from advisor.profile import Profile
@@ -58,7 +58,12 @@ def names_of(models: str | None) -> list[str] | None:
     return None if models is None else [name.strip() for name in models.split(",") if name.strip()]
 
 
-@import_group.command()
+@import_group.command(
+    epilog=example(
+        "calibrate import aiconfigurator --system h100_sxm --models Llama-3.1-8B --out h100.json",
+        "calibrate import aiconfigurator --system b200_sxm --engine sglang --out b200.json",
+    )
+)
 @click.option("--system", required=True, help="GPU as the package names it, such as h100_sxm.")
 @click.option("--engine", default="vllm", show_default=True, help="vllm, sglang or trtllm.")
 @click.option("--engine-version", default=None, help="As in the package; the newest if left out.")
@@ -79,13 +84,7 @@ def aiconfigurator(
     *,
     force: bool,
 ) -> None:
-    r"""Import operator times from the package aiconfigurator-core (pip install 'lora-advisor[import]').
-
-    \b
-    Example:
-      calibrate import aiconfigurator --system h100_sxm --models Llama-3.1-8B --out h100.json
-      calibrate import aiconfigurator --system b200_sxm --engine sglang --out b200.json
-    """
+    """Import operator times from the package aiconfigurator-core (pip install 'lora-advisor[import]')."""
     with clear_errors():
         check_new(out, "--out", force=force)
         from calibration.importers.aiconfigurator import MODELS, import_profile
@@ -102,20 +101,20 @@ def aiconfigurator(
         write(profile, out)
 
 
-@import_group.command()
+@import_group.command(
+    epilog=example(
+        "calibrate import llmservingsim LLMServingSim/profiler/perf --gpu RTX4090 --out rtx4090.json"
+    )
+)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--gpu", required=True, help="As the tables call it, such as RTX4090.")
 @click.option("--models", default=None, help="As the tables call them, with ',' between; all if left out.")
 @out_options
 def llmservingsim(folder: Path, gpu: str, models: str | None, out: Path, *, force: bool) -> None:
-    r"""Import LLMServingSim's tables of a model's own kernels inside vLLM.
+    """Import LLMServingSim's tables of a model's own kernels inside vLLM.
 
     FOLDER is its profiler/perf, or holds the tables of several GPUs put together
     (llmservingsim_dense.csv.gz and so on).
-
-    \b
-    Example:
-      calibrate import llmservingsim LLMServingSim/profiler/perf --gpu RTX4090 --out rtx4090.json
     """
     with clear_errors():
         check_new(out, "--out", force=force)

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from calibration.commands.engine import draft_of, engine_options, setup_of
-from calibration.commands.terminal import as_json_option, clear_errors, progress, seconds
+from calibration.commands.terminal import as_json_option, clear_errors, example, progress, seconds
 
 
-@click.command()
+@click.command(epilog=example("calibrate validate --scenarios quick --budget 2min --out validation"))
 @click.option("--model", default="tiny", show_default=True, help="tiny, or small (a made-up model of 30 M).")
 @click.option("--profile", type=click.Path(path_type=Path), help="Measured first if left out.")
 @click.option("--calibration-budget", default="60s", show_default=True, help="Where it is measured first.")
@@ -26,13 +26,9 @@ from calibration.commands.terminal import as_json_option, clear_errors, progress
 @click.option("--resume", is_flag=True, help="Keep the replays that the folder has.")
 @as_json_option
 def validate(*, as_json: bool, budget: str | None, **given: Any) -> None:
-    r"""Calibrate, predict, replay several times, and print predicted beside measured.
+    """Calibrate, predict, replay several times, and print predicted beside measured.
 
     Writes report.json, report.html, each scenario's own file and every replay into the folder.
-
-    \b
-    Example:
-      calibrate validate --scenarios quick --budget 2min --out validation
     """
     with clear_errors("Go on with --resume: finished replays are kept."):
         given["duration"] = seconds(given["duration"], "--duration")
@@ -49,7 +45,13 @@ def validate(*, as_json: bool, budget: str | None, **given: Any) -> None:
         click.echo(result.model_dump_json(indent=1) if as_json else text(result))
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate acceptance --draft stock --prompts base",
+        "calibrate acceptance --draft stock --prompts base --profile mine.json",
+        "calibrate acceptance --draft shout --for-adapter shout --prompts shout",
+    )
+)
 @engine_options
 @click.option("--for-adapter", default=None, help="Whose requests are drafted for; the base's if left out.")
 @click.option("--prompts", "source", default="base", show_default=True,
@@ -62,14 +64,7 @@ def validate(*, as_json: bool, budget: str | None, **given: Any) -> None:
 @click.option("--profile", type=click.Path(path_type=Path), help="Write it into this profile's draft.")
 @as_json_option
 def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **given: Any) -> None:
-    r"""Measure how often a draft's tokens are accepted, position by position.
-
-    \b
-    Example:
-      calibrate acceptance --draft stock --prompts base
-      calibrate acceptance --draft stock --prompts base --profile mine.json
-      calibrate acceptance --draft shout --for-adapter shout --prompts shout
-    """
+    """Measure how often a draft's tokens are accepted, position by position."""
     import json
 
     with clear_errors():
@@ -117,7 +112,7 @@ def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **g
     click.echo(f"acceptance length {found.length:.2f} tokens a verify step")
 
 
-@click.command(name="merge-check")
+@click.command(name="merge-check", epilog=example("calibrate merge-check --adapter shout --prompts shout"))
 @click.option("--model", default="tiny", show_default=True, help="tiny, or a model folder.")
 @click.option("--adapter", required=True, help="PEFT folder, or a style of the tiny family.")
 @click.option("--dtype", "stored", multiple=True, default=("bfloat16", "fp8", "int4"), show_default=True,
@@ -129,12 +124,7 @@ def acceptance(wish: dict[str, Any], profile: Path | None, *, as_json: bool, **g
 @click.option("--modules", is_flag=True, help="One line a module.")
 @as_json_option
 def merge_check(stored: tuple[str, ...], *, modules: bool, as_json: bool, **given: Any) -> None:
-    r"""Say how much of an adapter survives merging, before anyone merges.
-
-    \b
-    Example:
-      calibrate merge-check --adapter shout --prompts shout
-    """
+    """Say how much of an adapter survives merging, before anyone merges."""
     with clear_errors():
         from calibration import tinymodels
         from calibration.mergecheck import merge_check as checked

@@ -8,12 +8,17 @@ from typing import Any, Final
 import click
 
 from calibration.commands.engine import engine_options, setup_of
-from calibration.commands.terminal import check_new, clear_errors, command_line, progress, seconds
+from calibration.commands.terminal import check_new, clear_errors, command_line, example, progress, seconds
 
 _SLOTS: Final = 8
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate run --model tiny --budget 60s --out mine.json",
+        "calibrate run --model Llama-3.2-1B --device cuda --dtype bfloat16 --budget 10min --out h100.json",
+    )
+)
 @engine_options
 @click.option("--budget", default="60s", show_default=True, help="How long to measure, such as 60s or 10min.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Profile to write: NAME.json.")
@@ -29,17 +34,12 @@ _SLOTS: Final = 8
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def run(wish: dict[str, Any], budget: str, out: Path, seed: int, **flags: Any) -> None:
-    r"""Measure this device with the live engine's own kernels, and write a profile.
+    """Measure this device with the live engine's own kernels, and write a profile.
 
     Adapter slots are 8 unless --max-loras says otherwise. --adapter folders are loaded as they are, and
     their ranks are timed; random ones of --max-lora-rank fill the other slots.
     Raw samples go to NAME.samples.jsonl beside the profile, line by line. --draft names a draft whose cost
     is measured too.
-
-    \b
-    Example:
-      calibrate run --model tiny --budget 60s --out mine.json
-      calibrate run --model Llama-3.2-1B --device cuda --dtype bfloat16 --budget 10min --out h100.json
     """
     from dataclasses import replace
 

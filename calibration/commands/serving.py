@@ -14,12 +14,18 @@ from calibration.commands.terminal import (
     check_new,
     clear_errors,
     command_line,
+    example,
     progress,
     seconds,
 )
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate serve --model tiny --port 8000",
+        "calibrate serve --model ./llama --adapter sql=./adapters/sql --allow-adapter-changes ./adapters",
+    )
+)
 @engine_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine need a key.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one.")
@@ -41,13 +47,7 @@ from calibration.commands.terminal import (
 @click.option("--max-outstanding", type=click.IntRange(1, 1_000_000), default=1000, show_default=True,
               help="Unfinished requests; more get 503.")  # fmt: skip
 def serve(wish: dict[str, Any], merged: Path | None, root: Path | None, **given: Any) -> None:
-    r"""Serve the live engine behind OpenAI's API.
-
-    \b
-    Example:
-      calibrate serve --model tiny --port 8000
-      calibrate serve --model ./llama --adapter sql=./adapters/sql --allow-adapter-changes ./adapters
-    """
+    """Serve the live engine behind OpenAI's API."""
     from dataclasses import replace
 
     with clear_errors("The server has stopped."):
@@ -69,7 +69,12 @@ def serve(wish: dict[str, Any], merged: Path | None, root: Path | None, **given:
         run(build(setup, options), options, click.echo)
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate replay --model tiny --trace t.csv --out live.parquet",
+        "calibrate replay --url http://127.0.0.1:8000 --model base --trace t.csv --out vllm.parquet",
+    )
+)
 @engine_options
 @click.option(
     "--trace", "trace_file", required=True, metavar="FILE", help="Any format that `advisor trace` reads."
@@ -96,15 +101,10 @@ def serve(wish: dict[str, Any], merged: Path | None, root: Path | None, **given:
 def replay(
     wish: dict[str, Any], out: Path, *, force: bool, resume: bool, as_json: bool, **given: Any
 ) -> None:
-    r"""Send a trace at its own times, and write what was measured.
+    """Send a trace at its own times, and write what was measured.
 
     Latency counts from the time at which a request should have been sent. Exit code 4 if the client itself
     was too late for that to be the server's; the result is kept, and says so.
-
-    \b
-    Example:
-      calibrate replay --model tiny --trace t.csv --out live.parquet
-      calibrate replay --url http://127.0.0.1:8000 --model base --trace t.csv --out vllm.parquet
     """
     here = given["url"] is None
     with clear_errors("" if here else f"Go on with --resume: {out}.journal has what was answered."):

@@ -20,6 +20,11 @@ _REDRAW_NS: Final = 80_000_000
 _BAR: Final = 24
 
 
+def example(*lines: str) -> str:
+    """The end of a help page."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 @contextmanager
 def clear_errors(resume: str = "") -> Iterator[None]:
     """Print what is the user's to mend as plain sentences and exit with the error's code.

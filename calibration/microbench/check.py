@@ -26,7 +26,10 @@ from calibration.microbench.wish import Wish, check_place, place
 _POINTS = 6
 _REPEATS = 7
 _RUNS = 8
-_OPERATIONS = ("copy", "gemm", "dense", "head", "decode_attention", "prefill_attention", "lora")
+_OPERATIONS = (
+    *("copy", "gemm", "host_copy", "dense", "head", "sample"),
+    *("decode_attention", "prefill_attention", "lora"),
+)
 Pairs = list[tuple[float, float]]
 
 

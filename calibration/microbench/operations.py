@@ -12,12 +12,15 @@ from torch import Tensor
 
 from calibration.engine.kv import paged_attention
 from calibration.engine.model import forward
+from calibration.engine.sampler import Sampling, choose, probabilities
 from calibration.engine.weights import PACKED
 from calibration.microbench.bench import Bench
 
 _LADDER: Final = tuple(sorted({1, *(2**n for n in range(1, 15)), *(3 * 2**n for n in range(13))}))
 _ATTENTION_BYTES: Final = 2**32
 DECODE: Final = "decode_attention"
+SAMPLE: Final = "sample"
+HOST_COPY: Final = "host_copy"
 BESIDE: Final = 16
 """Context of the decode that prompt chunks are measured beside."""
 
@@ -33,7 +36,10 @@ class Point:
 
 def points(bench: Bench, ranks: tuple[int, ...]) -> list[Point]:
     """All points of a calibration, in no particular order."""
-    kinds = (ceilings(bench), dense(bench), heads(bench), decode_attention(bench), prefill_attention(bench))
+    kinds = (
+        *(ceilings(bench), host_copies(bench), dense(bench), heads(bench), sampling(bench)),
+        *(decode_attention(bench), prefill_attention(bench)),
+    )
     found = [point for kind in kinds for point in kind]
     return found + (list(lora(bench, ranks)) if bench.limits.max_loras else [])
 
@@ -59,6 +65,21 @@ def ceilings(bench: Bench) -> Iterator[Point]:
     element = bench.model.weights.embedding.element_size()
     yield Point("copy", {"bytes": 2.0 * elements * element}, copy)
     yield Point("gemm", {"flops": 2.0 * size**3}, product)
+
+
+def host_copies(bench: Bench) -> Iterator[Point]:
+    """Host memory to a CUDA device, from pinned and from pageable memory; nothing on a CPU."""
+    if bench.runner.device.type != "cuda":
+        return
+    count = 2**26
+    for pinned in (False, True):
+
+        def prepare(pinned: bool = pinned) -> Callable[[], object]:
+            source = torch.ones(count, dtype=torch.uint8, pin_memory=pinned)
+            target = torch.empty(count, dtype=torch.uint8, device=bench.runner.device)
+            return lambda: target.copy_(source, non_blocking=pinned)
+
+        yield Point(HOST_COPY, {"bytes": float(count), "pinned": float(pinned)}, prepare)
 
 
 def dense(bench: Bench) -> Iterator[Point]:
@@ -90,6 +111,26 @@ def heads(bench: Bench) -> Iterator[Point]:
             return work
 
         yield Point("head", {"rows": rows}, prepare)
+
+
+def sampling(bench: Bench) -> Iterator[Point]:
+    """Tokens by temperature, and by temperature and top-p, from logits: on top of a head, rows of it."""
+    rows = ladder(bench.limits.max_num_seqs)
+    for count in sorted({*rows[::4], rows[-1]}):
+        for top_p in (1.0, 0.9):
+
+            def prepare(count: int = count, top_p: float = top_p) -> Callable[[], object]:
+                logits = bench.random(count, bench.shape.vocab_size).float()
+                ways = [Sampling(temperature=0.8, top_p=top_p, seed=row) for row in range(count)]
+                lucks = torch.rand(count, device=bench.runner.device)
+
+                def work() -> Tensor:
+                    with torch.inference_mode():
+                        return choose(probabilities(logits, ways), lucks)
+
+                return work
+
+            yield Point(SAMPLE, {"rows": float(count), "top_p": top_p}, prepare)
 
 
 def decode_attention(bench: Bench) -> Iterator[Point]:

@@ -26,7 +26,7 @@ from calibration.microbench.bench import Bench
 from calibration.microbench.device import device_row
 from calibration.microbench.drafts import draft_term, label, measure_drafts
 from calibration.microbench.loads import measure_loads, measure_merges
-from calibration.microbench.operations import points
+from calibration.microbench.operations import HOST_COPY, SAMPLE, points
 from calibration.microbench.samples import Samples
 from calibration.microbench.steps import HELD_OUT, MIXTURE, Design, designs, run_design, run_mixture
 from calibration.microbench.terms import (
@@ -237,6 +237,7 @@ def _profile(wish: Wish, samples: Samples, mark: Mark) -> Profile:
         f"Measured ceilings: copies {bandwidth / 1e9:.3g} GB/s, matrix products {rate / 1e9:.4g} GFLOP/s.",
         f"{torch.get_num_threads()} threads; the measurement took {samples.facts['spent_s']:.0f} s.",
         *_merge_note(samples),
+        *_beside_notes(samples),
     )
     return done.model_copy(update={"residual": left, "notes": notes})
 
@@ -260,6 +261,22 @@ def _merge_note(samples: Samples) -> Sequence[str]:
     found = [(kind, samples.of(kind)) for kind in ("merge", "unmerge")]
     said = [f"{kind} {np.median(points[0][1]):.3g} s" for kind, points in found if points]
     return (f"Rank {found[0][1][0][0]['rank']:.0f} adapter: {', '.join(said)}.",) if said else ()
+
+
+def _beside_notes(samples: Samples) -> Sequence[str]:
+    """What no term holds: sampling by temperature, and copies from host memory."""
+    notes = []
+    for top_p, way in ((1.0, "temperature"), (0.9, "temperature and top-p")):
+        found = [(p["rows"], np.median(values)) for p, values in samples.of(SAMPLE) if p["top_p"] == top_p]
+        if found:
+            (few, first), (most, last) = min(found), max(found)
+            said = f"{1e3 * first:.3g} ms for {few:.0f} row, {1e3 * last:.3g} ms for {most:.0f}"
+            notes.append(f"Sampling by {way}, in no term (the head takes the likeliest): {said}.")
+    for parameters, values in samples.of(HOST_COPY):
+        kind = "pinned" if parameters["pinned"] else "pageable"
+        rate = parameters["bytes"] / np.median(values)
+        notes.append(f"Copies to the device from {kind} host memory: {rate / 1e9:.3g} GB/s.")
+    return notes
 
 
 def software() -> dict[str, str]:

@@ -77,7 +77,13 @@ def comparison_text(runs: Sequence[ComparedRun]) -> str:
             unit = unit.removeprefix("tokens")
             name = f"{cell.figure}{unit}" if unit.startswith("/") else f"{cell.figure}, {unit}"
             error = "" if cell.error is None else f"{100 * cell.error:+.1f} %"
-            lines.append(f"{name:24s}{scale * cell.measured:12.4g}{scale * cell.predicted:12.4g}{error:>10s}")
+            measured, predicted = (four_digits(scale * value) for value in (cell.measured, cell.predicted))
+            lines.append(f"{name:24s}{measured:>12s}{predicted:>12s}{error:>10s}")
         lines += run.predicted.notes
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def four_digits(value: float) -> str:
+    """Four significant digits, thousands separated: 0.01234, 12.34, 12,340."""
+    return f"{float(f'{value:.4g}'):,.10g}"

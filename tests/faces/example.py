@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+from advisor.bytoken import TokenOffer
 from advisor.recommendation import (
     CauseDelta,
     Explanation,
@@ -343,6 +344,18 @@ def example() -> Recommendation:
             term("head", Origin.MEASURED, TABLE, (0.9, 1.1), 0.04),
             term(
                 "load", Origin.EXTRAPOLATED, "public adapter loads on an H100 (BSC, 2025)", (0.5, 2.0), 0.02
+            ),
+        ),
+        tokens=(
+            TokenOffer(
+                provider="together",
+                usd_per_mtok_input=0.18,
+                usd_per_mtok_output=0.18,
+                usd_per_hour=17.33,
+                equal_rps=1.7,
+                adapters="the base alone: adapters are not sold at this price",
+                source="litellm 1.110.2 price file",
+                date="2026-11",
             ),
         ),
         next_steps=(

@@ -32,7 +32,7 @@ def done(model: Path) -> tuple[Path, str]:
     return out, run(model, out)
 
 
-def run(model: Path, out: Path, budget: str = "14s") -> str:
+def run(model: Path, out: Path, budget: str = "40s") -> str:
     given = ["gpu", "--out", str(out), "--budget", budget, "--model", str(model), "--device", "cpu"]
     given += ["--dtype", "float32", "--max-num-seqs", "8", "--max-num-batched-tokens", "64"]
     given += ["--max-loras", "4", "--kv-blocks", "256"]

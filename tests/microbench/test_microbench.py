@@ -78,6 +78,10 @@ def test_the_profile_has_every_term_and_says_where_it_comes_from(measured: tuple
     assert profile.residual is not None
     assert profile.residual.points > 20
     assert all(np.diff(terms.dense.y_s) >= 0)
+    samples = read_samples(*measured)
+    assert {p["top_p"] for p, _ in samples.of("sample")} == {1.0, 0.9}
+    for way in ("temperature", "temperature and top-p"):
+        assert any(note.startswith(f"Sampling by {way}, ") for note in profile.notes)
 
 
 def test_its_clock_predicts_steps_that_no_fit_saw(measured: tuple[Profile, Path]) -> None:
@@ -130,6 +134,7 @@ def test_points_cover_the_range_and_each_is_there_once(model: Path) -> None:
     assert {p["rank"] for p in lora} == {4, 8}
     assert {p["adapters"] for p in lora} == {1, 2}
     assert len({p["slots"] for p in lora}) == 2
+    assert not [p for p in found if p.operation == "host_copy"]  # there is no device to copy to
     for point in found:
         point.prepare()()
 

@@ -18,6 +18,7 @@ from advisor.search.trial import Plan, Runner, as_base, traffic_of
 from advisor.search.work import Work, size
 from advisor.spec.spec import Origin
 from advisor.spec.speculation import Draft
+from advisor.trace.scale import faster
 from tests.profiles import DEVICE, profile, terms
 from tests.questions import question
 from tests.search.variants import plain_variant, variant_of
@@ -74,6 +75,21 @@ def test_one_replica_less_breaks_the_objective(asked: Question, found: Found) ->
             asked.trial.duration_s,
         )
         assert not less.holds
+
+
+def test_results_are_remembered_for_their_own_traffic_alone(asked: Question) -> None:
+    """Traffic that is gone gives its identity to the next one, which must not find its results."""
+    variant = plain_variant(asked)
+    runner = Runner(asked.scenario.objective, asked.ranks, asked.scenario.seed)
+    plan = Plan(variant, start_limits(asked, variant), (1,))
+    seen = []
+    for by in (0.5, 4.0, 50.0, 400.0):
+        traffic = traffic_of("base", faster(asked.trial, by), asked.adapters.names)
+        seen.append(runner.run(plan, traffic, asked.trial.duration_s / by).outcome.ttft.p99_s)
+        del traffic
+    assert runner.simulations == len(seen)
+    assert seen == sorted(seen)
+    assert seen[-1] > 2 * seen[0]
 
 
 def test_a_first_look_with_too_few_slots_does_not_make_an_option_dear() -> None:

@@ -29,7 +29,7 @@ def test_a_written_scenario_reads_back_equal(raw: dict[str, Any]) -> None:
 def test_each_shipped_example_reads_and_writes(path: Path) -> None:
     scenario = load_scenario(path)
     assert scenario_from_mapping(parse_mapping(scenario_to_yaml(scenario), "w"), "w") == scenario
-    assert len(scenario.devices) >= 3, "an example compares devices"
+    assert scenario.devices, "an example names its devices"
 
 
 def test_there_are_examples() -> None:
