@@ -62,6 +62,7 @@ def test_the_index_lists_every_case_and_no_page_is_left_over() -> None:
     assert {page.stem for page in build_cases.FOLDER.glob("*.md")} == {*CASES, "README"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_the_program_writes_the_same_bytes(name: str) -> None:
     page, line = build_cases.page_of(CASES[name], jobs=1)
