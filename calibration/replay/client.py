@@ -107,6 +107,7 @@ class _Run:
         self._seats = asyncio.Semaphore(target.max_concurrency)
         self._start_s = 0.0
         self._ended = len(trace) - len(self._todo)
+        self._ends: Counter[str] = Counter()  # of this run; what is under way has not ended
 
     async def go(self) -> list[Row]:
         url, headers = self._target.endpoint(), self._target.headers()
@@ -142,11 +143,11 @@ class _Run:
 
     async def _stop_if_hopeless(self, tasks: set[asyncio.Task[None]]) -> None:
         """A server that refuses everything is not worth the rest of the trace."""
-        failed = [row.status for row in self.rows if row.status not in (OK, "not_sent")]
-        if self._ended >= _HOPELESS and len(failed) == self._ended and len(set(failed)) == 1:
+        if self._ends.total() >= _HOPELESS and len(self._ends) == 1 and not self._ends[OK]:
             for task in tasks:
                 task.cancel()
-            raise MeasurementError(f"{self._target.url}: {_WHY.get(failed[0], failed[0])}")
+            (status,) = self._ends
+            raise MeasurementError(f"{self._target.url}: {_WHY.get(status, status)}")
 
     async def _one(self, session: aiohttp.ClientSession, url: str, index: int) -> None:
         """One request, from its time to its end; whatever goes wrong is its status."""
@@ -167,6 +168,7 @@ class _Run:
             except (aiohttp.ClientError, MeasurementError, ValueError):
                 row.status = "malformed"
         self._ended += 1
+        self._ends[row.status] += 1
         if self._journal is not None:
             self._journal.add(index, row)
         self._tell(self._ended / len(self.rows), f"{self._ended} of {len(self.rows)} requests")
