@@ -117,7 +117,6 @@ class LoraTerm(Provenance):
     fixed_s + max_loras·(per_slot_s + per_slot_token_s·T + per_slot_prompt_token_s·P)
             + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s + max_cpu_loras·per_adapter_cached_s)
             + shrink blocks·slot_shrink_block_s + expand blocks·slot_expand_block_s
-            + few_tokens_s in steps of fewer than 128 tokens
             + T·per_token_s + T·r·per_token_rank_s + P·per_prompt_token_s
       T  new tokens of the step (all of them: padding rows run too)   P  those of prompt chunks
       A  distinct adapters in the step
@@ -135,9 +134,6 @@ class LoraTerm(Provenance):
     per_slot_token_s: NonNegative = Field(0.0, description="A reserved slot and a token of the step.")
     per_slot_prompt_token_s: NonNegative = Field(
         0.0, description="On top of it, a reserved slot and a token of a prompt."
-    )
-    few_tokens_s: NonNegative = Field(
-        0.0, description="On top of fixed_s, a step of fewer than 128 tokens with adapters."
     )
     slot_shrink_block_s: NonNegative = Field(
         0.0, description="A thread block that the shrink kernels launch for a reserved slot, used or not."

@@ -15,7 +15,7 @@ _TILE_RANK = 16
 """Smallest tile of a Triton matrix product: ranks below cost the same."""
 _SHRINK_TILE, _EXPAND_TILE, _EXPAND_COLUMNS = 32, 64, 128
 """Tokens of a block of each kernel; outputs of an expand block (vLLM 0.8.5, lora/ops/triton_ops)."""
-SPLIT_FROM = 121
+_SPLIT_FROM = 121
 """Tokens from which the shrink splits 8 ways, not 64: 128, after padding to graphs of multiples of 8."""
 _SPLIT_FEW, _SPLIT_MANY = 64, 8
 
@@ -25,7 +25,7 @@ class LoraCost:
     """t_lora = constant_s + A · per_adapter_s + T · per_token_s + P · per_prompt_token_s with adapter tokens.
 
     T  new tokens of the step; P  those of prompt chunks; A  distinct adapters in it. `base_step_s` for a
-    step without any. Below 128 tokens a step costs `few_s` more, and an adapter `few_adapter_s`.
+    step without any. Below 128 tokens slots cost `few_s` more and an adapter `few_adapter_s`, for their rank.
     A tile of 32 (64) tokens of the shrink (expand) grids costs `shrink_tile_s` (`expand_tile_s`), idle slots
     included; the shrink's is that of a split of 8.
     """
@@ -45,12 +45,14 @@ class LoraCost:
         if not adapters:
             return self.base_step_s
         seconds = self.constant_s + adapters * self.per_adapter_s + tokens * self.per_token_s
-        seconds += prompt_tokens * self.per_prompt_token_s - (-tokens // _EXPAND_TILE) * self.expand_tile_s
-        shrink_s = -(-tokens // _SHRINK_TILE) * self.shrink_tile_s
-        if tokens < SPLIT_FROM:
-            shrink_s *= _SPLIT_FEW / _SPLIT_MANY
+        seconds += prompt_tokens * self.per_prompt_token_s
+        few = tokens < _SPLIT_FROM
+        if few:
             seconds += self.few_s + adapters * self.few_adapter_s
-        return seconds + shrink_s
+        if self.shrink_tile_s or self.expand_tile_s:
+            shrinks = -(-tokens // _SHRINK_TILE) * (_SPLIT_FEW // _SPLIT_MANY if few else 1)
+            seconds += shrinks * self.shrink_tile_s - (-tokens // _EXPAND_TILE) * self.expand_tile_s
+        return seconds
 
 
 NO_LORA = LoraCost(0.0, 0.0, 0.0, 0.0)
@@ -72,8 +74,7 @@ def lora_cost(
     T term   = share·(slots·per_slot_token + per_token) + elements·r·per_token_rank
                elements: wrapped d_in + d_out of all
     P term   = share·(slots·per_slot_prompt_token + per_prompt_token)
-    below 128 tokens  share·(few_tokens + g·(slots·per_slot + A·per_adapter)) more
-               g = rank_growth·max(r/16 - 1, 0)
+    below 128 tokens  share·g·(slots·per_slot + A·per_adapter) more, g = rank_growth·max(r/16 - 1, 0)
     tiles    = (slots + 1)·blocks·seconds a block, see `lora_blocks`
     Source: design.md section 3. The term's coefficients hold for all linear modules wrapped.
     """
@@ -91,7 +92,7 @@ def lora_cost(
         + elements * max_rank * term.per_token_rank_s,
         base_step_s=term.base_step_s,
         per_prompt_token_s=share * (max_loras * term.per_slot_prompt_token_s + term.per_prompt_token_s),
-        few_s=share * term.few_tokens_s + growth * max_loras * term.per_slot_s,
+        few_s=growth * max_loras * term.per_slot_s,
         few_adapter_s=growth * term.per_adapter_s,
         shrink_tile_s=(max_loras + 1) * shrink * term.slot_shrink_block_s,
         expand_tile_s=(max_loras + 1) * expand * term.slot_expand_block_s,
@@ -119,6 +120,6 @@ def blocks_per_slot(model: ModelShape, modules: tuple[str, ...], rank: int, toke
     """Thread blocks of one slot in a step of so many tokens: shrink, expand."""
     shrink, expand = lora_blocks(model, modules, rank)
     shrink *= math.ceil(tokens / _SHRINK_TILE)
-    if tokens < SPLIT_FROM:
+    if tokens < _SPLIT_FROM:
         shrink *= _SPLIT_FEW // _SPLIT_MANY
     return shrink, expand * math.ceil(tokens / _EXPAND_TILE)

@@ -152,7 +152,6 @@ def _scaled_lora(reference: ModelTerms, model: ModelShape, note: str) -> LoraTer
             "interval": (0.5, 2.0),
             "source": f"{note}; {term.source}",
             "fixed_s": term.fixed_s * layers,
-            "few_tokens_s": term.few_tokens_s * layers,
             "per_slot_s": term.per_slot_s * layers,
             "per_slot_token_s": term.per_slot_token_s * layers,
             "per_slot_prompt_token_s": term.per_slot_prompt_token_s * layers,

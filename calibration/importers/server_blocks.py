@@ -5,9 +5,8 @@ follows from the kernels' source (`advisor.steptime.lora.lora_blocks`). Two cons
 of each kernel. They come from an engine without adapters in the step (one request, 8 to 384 slots, ranks 8,
 16 and 32) and from full decode batches that all use one adapter (300 slots, more than 128 tokens).
 
-How adapters grow with rank comes from decode batches of 64 at three ranks, and what a step of few tokens
-takes for its adapters besides, from single requests with adapters. The former are in server_ranks.csv beside
-this file: what the client printed at the end of the logs under digital_twin_dynamic/estimators/
+How adapters grow with rank comes from decode batches of 64 at three ranks (server_ranks.csv beside this
+file): what the client printed at the end of the logs under digital_twin_dynamic/estimators/
 predictor_latency_overhead/<model>/overhead/<kind>/ of the same repository (column `log` names each; text of
 commit 1a7f7017d48d, Apache-2.0), which the data's own table lacks. Kind output: every run of 64 sequences
 and 100 answer tokens. Kind input: four prompt-only runs, which are not fitted but predicted in a test.
@@ -31,8 +30,6 @@ from calibration.importers.server_step import BaseFit
 
 TILE_RANK = 16
 """Smallest tile of a Triton product: ranks below cost the same (8 and 16 do, slot for slot)."""
-_LOADED = 50
-"""Adapters in the CPU cache of the runs with single requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +104,6 @@ def fit_blocks(runs: list[Run], base: BaseFit, shape: ModelShape, per_adapter_s:
         fit=fit,
         step_residuals=tuple((np.asarray(fit.relative_residuals) * beyond / steps).tolist()),
     )
-
-
-def few_tokens_s(runs: list[Run], base: BaseFit, blocks: BlockFit, adapter_s: tuple[float, float]) -> float:
-    """What a step of few tokens takes for its adapters besides: median over single requests, one slot.
-
-    Decode batches of 64 with one adapter hold it too (1.0 ms); batches of 220 and 250 do not (0.0 to 0.3 ms).
-    The ten-minute runs do not show it below 128 tokens either, but nobody says how their server was started;
-    that of the single requests has the command line of the one-hour runs.
-
-    Args:
-        runs: of one model.
-        base: its engine without adapters.
-        blocks: its slots.
-        adapter_s: of a distinct adapter, and on top for each adapter in the CPU cache.
-    """
-    rest = []
-    for run in runs:
-        if run.experiment == "predictor_loading" and run.numbers[-1] <= TILE_RANK:
-            known = base.seconds(1.0, 1.0) + base.per_context_token_s * (
-                run.prompt_tokens + 0.5 * run.output_tokens
-            )
-            known += blocks.enabled_s + blocks.seconds(1, 1, run.numbers[-1])
-            rest.append(run.tpot_s - known - adapter_s[0] - _LOADED * adapter_s[1])
-    return max(float(np.median(rest)), 0.0) if rest else 0.0
 
 
 def rank_growth(runs: list[RankRun], base: BaseFit, blocks: BlockFit, cached_s: float) -> float:

@@ -33,7 +33,6 @@ from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin
 from calibration.importers.server_blocks import (
     BlockFit,
-    few_tokens_s,
     fit_blocks,
     rank_growth,
     read_ranks,
@@ -91,7 +90,6 @@ class ServerFits:
     lora: LoraFit
     blocks: BlockFit
     traffic: TrafficFit
-    few_tokens_s: float
     rank_growth: float
     disk: LoadFit
     slot: LoadFit
@@ -124,15 +122,13 @@ def fit_server(folder: Path, ending: str, *, like: ServerFits | None = None) -> 
         if like is None
         else like.traffic.scaled(lora.per_adapter_s / like.lora.per_adapter_s)
     )
-    costs = traffic.per_adapter_s, traffic.per_adapter_cached_s
     return ServerFits(
         shape=shape,
         base=base,
         lora=lora,
         blocks=blocks,
         traffic=traffic,
-        few_tokens_s=few_tokens_s(runs, base, blocks, costs),
-        rank_growth=rank_growth(read_ranks(name, "output"), base, blocks, costs[1]),
+        rank_growth=rank_growth(read_ranks(name, "output"), base, blocks, traffic.per_adapter_cached_s),
         disk=fit_loads(folder, name, shape, "disk"),
         slot=fit_loads(folder, name, shape, "memory"),
         memory=fit_memory(folder, name, shape),
@@ -155,7 +151,7 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
         [
             *base.fit.relative_residuals,
             *fits.blocks.step_residuals,
-            *fits.traffic.residuals_with(fits.few_tokens_s),
+            *fits.traffic.step_residuals,
         ]
     )
     return Profile(
@@ -249,11 +245,10 @@ def _model_terms(fits: ServerFits) -> ModelTerms:
         lora=LoraTerm(
             **_measured(
                 "slots: an idle engine at three ranks, full batches of one adapter; adapters: ten-minute "
-                "runs under traffic, rank 8; few tokens: single requests; ranks: decode batches of 64",
+                "runs under traffic, rank 8; ranks: decode batches of 64",
                 (0.93, 1.07),
             ),
             fixed_s=_digits(blocks.enabled_s),
-            few_tokens_s=_digits(fits.few_tokens_s),
             slot_shrink_block_s=_digits(blocks.shrink_block_s),
             slot_expand_block_s=_digits(blocks.expand_block_s),
             per_adapter_s=_digits(traffic.per_adapter_s),

@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.steptime.lora import SPLIT_FROM
 from calibration.fit import Fit, fit_non_negative
 from calibration.importers.server_blocks import BlockFit
 from calibration.importers.server_files import csv_rows
@@ -48,22 +47,17 @@ _MOST_SCANNING_SLOTS = 64
 
 @dataclass(frozen=True, slots=True)
 class TrafficFit:
-    """Seconds. Residuals are relative to whole steps; `few`: chance of few tokens, over step seconds."""
+    """Seconds. `step_residuals` are relative to whole steps."""
 
     per_adapter_s: float
     per_adapter_cached_s: float
     per_start_s: float
     fit: Fit
     step_residuals: tuple[float, ...]
-    few: tuple[float, ...]
 
     def scaled(self, ratio: float) -> TrafficFit:
         """For another model: device costs times `ratio`; what the host does for an adapter stays."""
         return replace(self, per_adapter_s=ratio * self.per_adapter_s, per_start_s=ratio * self.per_start_s)
-
-    def residuals_with(self, few_tokens_s: float) -> tuple[float, ...]:
-        """Of whole steps, had steps of few tokens cost so much more, as single requests do."""
-        return tuple(off + few * few_tokens_s for off, few in zip(self.step_residuals, self.few, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +88,8 @@ def fit_traffic(folder: Path, base: BaseFit, blocks: BlockFit) -> TrafficFit:
     scanning = np.maximum(steps.scheduler_s - per_sequence_s * steps.decodes, 0.0)
     pairs = list(zip(steps.decodes, steps.starts, strict=True))
     without = np.asarray([_without_adapters_s(base, *pair) for pair in pairs])
-    counts = np.arange(MOST_TOKENS + 1)
-    one_slot = np.asarray([blocks.seconds(int(tokens), 0, RANK) for tokens in counts])
+    one_slot = np.asarray([blocks.seconds(tokens, 0, RANK) for tokens in range(MOST_TOKENS + 1)])
     slots = (steps.slots + 1.0) * np.asarray([_mean_over_tokens(one_slot, *pair) for pair in pairs])
-    few = np.asarray([_mean_over_tokens((counts < SPLIT_FROM).astype(float), *pair) for pair in pairs])
     beyond = steps.seconds - without - steps.load_s - scanning - slots - blocks.enabled_s
     kept = beyond > 0
     columns = {
@@ -118,7 +110,6 @@ def fit_traffic(folder: Path, base: BaseFit, blocks: BlockFit) -> TrafficFit:
         per_start_s=fit.values["start"],
         fit=fit,
         step_residuals=tuple((np.asarray(fit.relative_residuals) * share).tolist()),
-        few=tuple((few[kept] / steps.seconds[kept]).tolist()),
     )
 
 

@@ -16,7 +16,6 @@ from calibration.fit import Fit
 from calibration.importers.server_blocks import (
     BlockFit,
     RankRun,
-    few_tokens_s,
     fit_blocks,
     rank_growth,
     read_ranks,
@@ -55,8 +54,8 @@ def test_known_constants_come_back() -> None:
         for rank in (8, 16, 32) for slots in (8, 32, 128, 384)
     ]  # fmt: skip
     runs += [
-        Run("overhead", (tokens, 300, 8, 1, int(output), 1), "overhead_small/output", 1, 1.0, 5.0, output, 0.02,
-            base_s(tokens, 5 + output / 2) + ENABLED + ADAPTER + slots_s(300, 8, tokens))
+        Run("overhead", (tokens, 300, 8, 1, int(output), 1), "overhead_small/output", 1, 1.0, 5.0, output,
+            0.02, base_s(tokens, 5 + output / 2) + ENABLED + ADAPTER + slots_s(300, 8, tokens))
         for tokens, output in ((220, 100.0), (250, 200.0))
     ]  # fmt: skip
     runs.append(Run("other", (9, 9), "input", 1, 1.0, 5.0, 1.0, 0.02, 9.0))
@@ -67,17 +66,6 @@ def test_known_constants_come_back() -> None:
     assert len(fit.step_residuals) == 14
     assert np.abs(fit.step_residuals).max() < 1e-4
     assert fit.seconds(100, 20, 32) == pytest.approx(slots_s(20, 32, 100))
-
-
-def test_steps_of_few_tokens_by_hand() -> None:
-    """Single requests that take 0.7 ms besides one adapter of 50 in the cache; rank 32 is left out."""
-    runs = [
-        Run("predictor_loading", (rank,), "adapter_rank_8", 50, 1.0, 111.0, 50.0, 0.02,
-            base_s(1, 136.0) + ENABLED + slots_s(1, rank, 1) + ADAPTER + 50 * 1e-6 + extra)
-        for rank, extra in ((8, 7e-4), (16, 7e-4), (32, 9e-4))
-    ]  # fmt: skip
-    assert few_tokens_s(runs, BASE, BLOCKS, (ADAPTER, 1e-6)) == pytest.approx(7e-4)
-    assert few_tokens_s([], BASE, BLOCKS, (ADAPTER, 1e-6)) == 0.0
 
 
 def test_growth_with_rank_by_hand() -> None:
@@ -125,7 +113,6 @@ def test_both_models_pay_alike_for_a_block(servers: dict[str, ServerFits]) -> No
     llama, qwen = (servers[ending].blocks for ending in MODELS)
     assert qwen.shrink_block_s == pytest.approx(llama.shrink_block_s, rel=0.05)
     assert qwen.expand_block_s == pytest.approx(llama.expand_block_s, rel=0.25)
-    assert servers["qwen-2.5-7b"].few_tokens_s == pytest.approx(servers["llama-3.1-8b"].few_tokens_s, rel=0.1)
 
 
 @pytest.mark.data
@@ -162,3 +149,22 @@ def test_a_start_costs_what_the_other_models_saturated_runs_say(
     for pair in rest.values():
         (few, short), (many, long) = sorted(pair)
         assert (long - short) / (many - few) == pytest.approx(fits.traffic.per_start_s, rel=0.2)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("ending", MODELS)
+def test_single_requests_come_out_short(
+    servers: dict[str, ServerFits], shared_data: Path, ending: str
+) -> None:
+    """By 5 to 6 %: 0.7 ms that the ten-minute runs, whose steps of few tokens are met, do not have."""
+    fits = servers[ending]
+    adapter = fits.traffic.per_adapter_s + 50 * fits.traffic.per_adapter_cached_s
+    count = 0
+    for run in read_runs(shared_data / "e2e", MODELS[ending][0]):
+        if run.experiment == "predictor_loading":
+            context = run.prompt_tokens + 0.5 * run.output_tokens
+            step = fits.base.seconds(1, 1) + fits.base.per_context_token_s * context
+            step += fits.blocks.enabled_s + fits.blocks.seconds(1, 1, run.numbers[-1]) + adapter
+            assert 0.93 < step / run.tpot_s < 0.97
+            count += 1
+    assert count == 6

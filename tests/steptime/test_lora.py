@@ -65,10 +65,3 @@ def test_reserved_slots_cost_their_blocks(tokens: int) -> None:
     assert cost.seconds(tokens, 1) == pytest.approx(10 * (shrink * 1e-9 + expand * 3e-9))
     assert cost.seconds(tokens, 7) == cost.seconds(tokens, 1)
     assert cost.seconds(tokens, 0) == 0.0
-
-
-def test_steps_of_few_tokens_cost_more() -> None:
-    cost = lora_cost(term(fixed_s=1e-3, few_tokens_s=5e-4), LLAMA_8B, max_loras=8, max_rank=16)
-    assert cost.seconds(120, 1) == pytest.approx(1.5e-3)
-    assert cost.seconds(121, 1) == pytest.approx(1e-3)
-    assert cost.seconds(120, 0) == 0.0
