@@ -193,9 +193,9 @@ def against_tokens(
         (
             f"Bought as tokens of {offer} (a million for ${usd_per_mtok_input:.2f} in and "
             f"${usd_per_mtok_output:.2f} out), {units.significant(facts.rate_rps)} requests/s of this length "
-            f"cost ${units.usd(tokens_usd)} an hour; the deployment costs ${units.usd(best.usd_per_hour)} and "
-            f"is {cheaper}. Both cost the same at **{units.significant(equal_rps)} requests/s** on average over "
-            f"day and night: below that, tokens are the cheaper. Price: {source}."
+            f"cost ${units.usd(tokens_usd)} an hour; the deployment costs ${units.usd(best.usd_per_hour)} "
+            f"and is {cheaper}. Both cost the same at **{units.significant(equal_rps)} requests/s** on "
+            f"average over day and night: below that, tokens are the cheaper. Price: {source}."
         )
     ]
 
