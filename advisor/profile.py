@@ -116,13 +116,15 @@ class LoraTerm(Provenance):
 
     fixed_s + max_loras·(per_slot_s + per_slot_token_s·T + per_slot_prompt_token_s·P)
             + A·(per_adapter_s + weight_bytes(r)·per_weight_byte_s + max_cpu_loras·per_adapter_cached_s)
+            + shrink blocks·slot_shrink_block_s + expand blocks·slot_expand_block_s
             + T·per_token_s + T·r·per_token_rank_s + P·per_prompt_token_s
       T  new tokens of the step (all of them: padding rows run too)   P  those of prompt chunks
       A  distinct adapters in the step
       r  padded rank, max_lora_rank     weight_bytes(r)  bytes of one adapter at that rank
     Kernels work in tiles of rank 16: above, per_slot_s and per_adapter_s are multiplied by
-    1 + rank_growth·(r/16 - 1). Prompt tokens are not: steps of 128 tokens and more split the shrink eight
-    ways instead of 64 (vLLM's lora_shrink), so that its tiles hardly count.
+    1 + rank_growth·(r/16 - 1) in steps of fewer than 128 tokens. From 128 on vLLM's lora_shrink splits eight
+    ways instead of 64, and its tiles hardly count. Blocks: what vLLM's grids launch for max_loras + 1 slots,
+    used or not (`advisor.steptime.lora.lora_blocks`).
     `base_step_s` is what a LoRA-enabled engine adds to a step without adapter tokens.
     Source: design.md section 3.
     """
@@ -132,6 +134,12 @@ class LoraTerm(Provenance):
     per_slot_token_s: NonNegative = Field(0.0, description="A reserved slot and a token of the step.")
     per_slot_prompt_token_s: NonNegative = Field(
         0.0, description="On top of it, a reserved slot and a token of a prompt."
+    )
+    slot_shrink_block_s: NonNegative = Field(
+        0.0, description="A thread block that the shrink kernels launch for a reserved slot, used or not."
+    )
+    slot_expand_block_s: NonNegative = Field(
+        0.0, description="A thread block that the expand kernels launch for a reserved slot, used or not."
     )
     per_adapter_s: NonNegative = Field(0.0, description="A distinct adapter in the step.")
     per_adapter_cached_s: NonNegative = Field(
@@ -144,7 +152,9 @@ class LoraTerm(Provenance):
     per_prompt_token_s: NonNegative = Field(0.0, description="On top of it, a token of a prompt.")
     per_token_rank_s: NonNegative = Field(0.0, description="A token of the step and a unit of padded rank.")
     rank_growth: NonNegative = Field(
-        0.0, description="By how much slots and adapters cost more for each 16 ranks above 16."
+        0.0,
+        description="By how much slots and adapters cost more for each 16 ranks above 16, in steps of fewer "
+        "than 128 tokens.",
     )
     base_step_s: NonNegative = Field(0.0, description="A step without adapter tokens, LoRA enabled.")
     graph_mode: Literal["eager", "piecewise", "full"] = Field(

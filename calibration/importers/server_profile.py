@@ -31,6 +31,12 @@ from advisor.profile import (
 from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin
+from calibration.importers.server_blocks import (
+    BlockFit,
+    fit_blocks,
+    rank_growth,
+    read_ranks,
+)
 from calibration.importers.server_files import LICENCE, SOURCE, read_runs
 from calibration.importers.server_lora import LoraFit, fit_lora
 from calibration.importers.server_memory import (
@@ -43,7 +49,7 @@ from calibration.importers.server_memory import (
     kv_capacity_tokens,
 )
 from calibration.importers.server_step import BaseFit, fit_base
-from calibration.importers.server_traffic import TrafficFit, fit_traffic, rank_growth
+from calibration.importers.server_traffic import TrafficFit, fit_traffic
 
 MODELS = {
     "llama-3.1-8b": ("llama-3.1-8b-instruct", "Llama-3.1-8B"),
@@ -82,7 +88,9 @@ class ServerFits:
     shape: ModelShape
     base: BaseFit
     lora: LoraFit
+    blocks: BlockFit
     traffic: TrafficFit
+    rank_growth: float
     disk: LoadFit
     slot: LoadFit
     memory: MemoryFit
@@ -107,17 +115,20 @@ def fit_server(folder: Path, ending: str, *, like: ServerFits | None = None) -> 
     if like is not None:
         prompt_token_s = like.base.prompt_token_s * shape.layer_parameters / like.shape.layer_parameters
     base = fit_base(runs, kv_capacity_tokens=kv_capacity_tokens(folder, name), prompt_token_s=prompt_token_s)
-    lora, growth = fit_lora(runs, base), rank_growth(runs)
+    lora = fit_lora(runs, base)
+    blocks = fit_blocks(runs, base, shape, lora.per_adapter_s)
     traffic = (
-        fit_traffic(folder, base, rank_growth=growth)
+        fit_traffic(folder, base, blocks)
         if like is None
-        else like.traffic.scaled(lora.per_adapter_s / like.lora.per_adapter_s, growth)
+        else like.traffic.scaled(lora.per_adapter_s / like.lora.per_adapter_s)
     )
     return ServerFits(
         shape=shape,
         base=base,
         lora=lora,
+        blocks=blocks,
         traffic=traffic,
+        rank_growth=rank_growth(read_ranks(name, "output"), base, blocks, traffic.per_adapter_cached_s),
         disk=fit_loads(folder, name, shape, "disk"),
         slot=fit_loads(folder, name, shape, "memory"),
         memory=fit_memory(folder, name, shape),
@@ -136,7 +147,13 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
     """Put the fits into the profile contract."""
     base, memory = fits.base, fits.memory
     overhead = MEMORY_SHARE * DEVICE.memory_bytes - memory.usable_minus_overhead_bytes
-    residuals = np.abs([*base.fit.relative_residuals, *fits.traffic.step_residuals])
+    residuals = np.asarray(
+        [
+            *base.fit.relative_residuals,
+            *fits.blocks.step_residuals,
+            *fits.traffic.step_residuals,
+        ]
+    )
     return Profile(
         schema_version=1,
         name=f"h100_64gb-vllm-0.8-{ending}",
@@ -174,10 +191,8 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
         ),
         residual=Residual(
             points=len(residuals),
-            median_relative=_digits(
-                float(np.median([*base.fit.relative_residuals, *fits.traffic.step_residuals]))
-            ),
-            p90_absolute_relative=_digits(float(np.quantile(residuals, 0.9))),
+            median_relative=_digits(float(np.median(residuals))),
+            p90_absolute_relative=_digits(float(np.quantile(np.abs(residuals), 0.9))),
             source="steps of the calibration runs themselves",
         ),
         notes=(
@@ -189,13 +204,14 @@ def server_profile(ending: str, fits: ServerFits, *, created: datetime, producer
 
 
 def _model_terms(fits: ServerFits) -> ModelTerms:
-    base, traffic, shape = fits.base, fits.traffic, fits.shape
+    base, blocks, traffic, shape = fits.base, fits.blocks, fits.traffic, fits.shape
+    start_s = base.per_chunk_s + traffic.per_start_s
     last = base.tokens[-1]
     tokens = (*base.tokens, 2048.0, 8192.0)
     dense = (*base.dense_s, *(base.dense_s[-1] + (t - last) * base.prompt_token_s for t in (2048.0, 8192.0)))
     chunk = tuple(
         tuple(
-            _digits(base.per_chunk_s + shape.layers * shape.heads * _PAIR_S * new * (context + 0.5 * new))
+            _digits(start_s + shape.layers * shape.heads * _PAIR_S * new * (context + 0.5 * new))
             for context in _CONTEXTS
         )
         for new in _CHUNKS
@@ -213,7 +229,9 @@ def _model_terms(fits: ServerFits) -> ModelTerms:
             y_s=(_digits(base.per_row_s), _digits(1024.0 * base.per_row_s)),
         ),
         attn_prefill=PrefillAttention(
-            **_measured("start of a request (host included); pairs at the H100's rate", (0.7, 1.3)),
+            **_measured(
+                "start of a request with an adapter (host included); pairs at the H100's rate", (0.7, 1.3)
+            ),
             new_tokens=tuple(map(float, _CHUNKS)),
             context_tokens=tuple(map(float, _CONTEXTS)),
             seconds=chunk,
@@ -226,15 +244,16 @@ def _model_terms(fits: ServerFits) -> ModelTerms:
         ),
         lora=LoraTerm(
             **_measured(
-                "ten-minute runs under traffic, rank 8; growth with rank: slots on an idle engine",
+                "slots: an idle engine at three ranks, full batches of one adapter; adapters: ten-minute "
+                "runs under traffic, rank 8; ranks: decode batches of 64",
                 (0.93, 1.07),
             ),
-            per_slot_s=_digits(traffic.per_slot_s),
-            per_slot_prompt_token_s=_digits(traffic.per_slot_prompt_token_s),
+            fixed_s=_digits(blocks.enabled_s),
+            slot_shrink_block_s=_digits(blocks.shrink_block_s),
+            slot_expand_block_s=_digits(blocks.expand_block_s),
             per_adapter_s=_digits(traffic.per_adapter_s),
             per_adapter_cached_s=_digits(traffic.per_adapter_cached_s),
-            per_prompt_token_s=_digits(traffic.per_prompt_token_s),
-            rank_growth=_digits(traffic.rank_growth),
+            rank_growth=_digits(fits.rank_growth),
         ),
     )
 

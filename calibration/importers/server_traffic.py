@@ -1,29 +1,33 @@
 """What adapters cost the public multi-LoRA server under live traffic, from its ten-minute runs.
 
-The controlled runs of `server_lora` hold batches of decodes whose prompts are a few tokens, with rank 8.
-Live traffic costs more: prompts of adapters go through the kernels tile by tile, and this vLLM copies the
-list of all cached adapters for every adapter of every step (`worker_manager.add_adapter` asks
-`list_adapters`), so that an adapter costs more the more are cached. Both show in the ten-minute runs alone,
-which also log how many distinct adapters a step held, what loads took, and what the scheduler took.
+The controlled runs of `server_lora` hold batches of decodes whose prompts are a few tokens. Live traffic
+costs more: requests that start, and this vLLM copies the list of all cached adapters for every adapter of
+every step (`worker_manager.add_adapter` asks `list_adapters`), so that an adapter costs more the more are
+cached. Both show in the ten-minute runs alone, which also log how many distinct adapters a step held, what
+loads took, and what the scheduler took. All of them have rank 8.
 
-    step - known = slots · (s + p · P) + A · (a + k · cached) + q · P
-    known        = engine without adapters, loads as logged, scanning of the queue as logged
+    step - known = A · (a + k · cached) + start · (new requests)
+    known        = engine without adapters, slots (`server_blocks`), loads and scanning of the queue as logged
 
-P prompt tokens and A distinct adapters of the mean step. The file does not name the model; a load from memory
-takes 7.3 ms in it, as for Llama-3.1-8B (6.5 to 8.7 ms), not as for Qwen2.5-7B (3 to 4 ms).
+A distinct adapters of the mean step; its tokens vary as Poisson counts around the means, because the blocks
+of slots go in tiles. Every prompt has 250 tokens, so that a start and its tokens cannot be told apart here;
+the saturated runs of Qwen, with prompts of 110 and 406 tokens, say that it is the start (4.2 and 4.7 ms). The
+file does not name the model; a load from memory takes 7.3 ms in it, as for Llama-3.1-8B (6.5 to 8.7 ms), not
+as for Qwen2.5-7B (3 to 4 ms).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fit import Fit, fit_non_negative
-from calibration.importers.server_files import Run, csv_rows
+from calibration.importers.server_blocks import BlockFit
+from calibration.importers.server_files import csv_rows
 from calibration.importers.server_step import BaseFit
 
 Array = NDArray[np.float64]
@@ -32,8 +36,9 @@ TRAFFIC = "bsc_vllm_scheduler_and_loading_adapter_rates.csv.gz"
 PROMPT_TOKENS = 250
 ANSWER_TOKENS = 231
 """Every request of these runs (processed_tokens / completed_requests is 231; the data set is dummy_mean)."""
-TILE_RANK = 16
-"""Smallest tile of a Triton product: ranks below cost the same (8 and 16 do, slot for slot)."""
+RANK = 8
+MOST_TOKENS = 2048
+"""A step's budget (max_num_batched_tokens)."""
 _BUSY = 4.0
 """Fewer decoding sequences on average leave the engine idle at times."""
 _MOST_SCANNING_SLOTS = 64
@@ -42,29 +47,17 @@ _MOST_SCANNING_SLOTS = 64
 
 @dataclass(frozen=True, slots=True)
 class TrafficFit:
-    """Seconds. `rank_growth` as in the profile's LoRA term; `step_residuals` are relative to whole steps."""
+    """Seconds. `step_residuals` are relative to whole steps."""
 
-    per_slot_s: float
-    per_slot_prompt_token_s: float
     per_adapter_s: float
     per_adapter_cached_s: float
-    per_prompt_token_s: float
-    rank_growth: float
+    per_start_s: float
     fit: Fit
     step_residuals: tuple[float, ...]
 
-    def scaled(self, ratio: float, rank_growth: float) -> TrafficFit:
+    def scaled(self, ratio: float) -> TrafficFit:
         """For another model: device costs times `ratio`; what the host does for an adapter stays."""
-        return TrafficFit(
-            per_slot_s=ratio * self.per_slot_s,
-            per_slot_prompt_token_s=ratio * self.per_slot_prompt_token_s,
-            per_adapter_s=ratio * self.per_adapter_s,
-            per_adapter_cached_s=self.per_adapter_cached_s,
-            per_prompt_token_s=ratio * self.per_prompt_token_s,
-            rank_growth=rank_growth,
-            fit=self.fit,
-            step_residuals=self.step_residuals,
-        )
+        return replace(self, per_adapter_s=ratio * self.per_adapter_s, per_start_s=ratio * self.per_start_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +75,27 @@ class _Steps:
     scheduler_s: Array
 
 
-def fit_traffic(folder: Path, base: BaseFit, *, rank_growth: float) -> TrafficFit:
+def fit_traffic(folder: Path, base: BaseFit, blocks: BlockFit) -> TrafficFit:
     """Fit the ten-minute runs that keep the engine busy.
 
     Args:
         folder: of the data files.
         base: the engine without adapters, same model.
-        rank_growth: from `rank_growth`.
+        blocks: its slots.
     """
     steps = _read(folder)
     _, per_sequence_s = _fit_scan(steps)
     scanning = np.maximum(steps.scheduler_s - per_sequence_s * steps.decodes, 0.0)
-    without = np.asarray(
-        [_without_adapters_s(base, *pair) for pair in zip(steps.decodes, steps.starts, strict=True)]
-    )
-    beyond = steps.seconds - without - steps.load_s - scanning
-    prompts = PROMPT_TOKENS * steps.starts
+    pairs = list(zip(steps.decodes, steps.starts, strict=True))
+    without = np.asarray([_without_adapters_s(base, *pair) for pair in pairs])
+    one_slot = np.asarray([blocks.seconds(tokens, 0, RANK) for tokens in range(MOST_TOKENS + 1)])
+    slots = (steps.slots + 1.0) * np.asarray([_mean_over_tokens(one_slot, *pair) for pair in pairs])
+    beyond = steps.seconds - without - steps.load_s - scanning - slots - blocks.enabled_s
     kept = beyond > 0
     columns = {
-        "slot": steps.slots,
-        "slot_prompt_token": steps.slots * prompts,
         "adapter": steps.adapters,
         "adapter_cached": steps.adapters * steps.cached,
-        "prompt_token": prompts,
+        "start": steps.starts,
     }
     share = beyond[kept] / steps.seconds[kept]
     fit = fit_non_negative(
@@ -114,39 +105,17 @@ def fit_traffic(folder: Path, base: BaseFit, *, rank_growth: float) -> TrafficFi
         resamples=200,
     )
     return TrafficFit(
-        per_slot_s=fit.values["slot"],
-        per_slot_prompt_token_s=fit.values["slot_prompt_token"],
         per_adapter_s=fit.values["adapter"],
         per_adapter_cached_s=fit.values["adapter_cached"],
-        per_prompt_token_s=fit.values["prompt_token"],
-        rank_growth=rank_growth,
+        per_start_s=fit.values["start"],
         fit=fit,
         step_residuals=tuple((np.asarray(fit.relative_residuals) * share).tolist()),
     )
 
 
-def rank_growth(runs: list[Run]) -> float:
-    """By how much a slot's cost grows for each tile of rank beyond the first.
-
-    One request on an idle engine, slots varied at padded rank 8, 16 and 32: the slopes of TPOT over slots.
-    """
-    narrow, wide = _slot_slope(runs, (8, TILE_RANK)), _slot_slope(runs, (2 * TILE_RANK,))
-    return max(wide / narrow - 1.0, 0.0)
-
-
 def scan_s(folder: Path) -> float:
     """Scheduler time a step for each waiting request that is passed over for its adapter."""
     return _fit_scan(_read(folder))[0]
-
-
-def _slot_slope(runs: list[Run], ranks: tuple[int, ...]) -> float:
-    points = [
-        (run.numbers[0], run.tpot_s)
-        for run in runs
-        if run.experiment.startswith("find_available") and run.tpot_s > 0 and run.numbers[1] in ranks
-    ]
-    slots, seconds = np.asarray(points, dtype=np.float64).T
-    return float(np.polyfit(slots, seconds, 1)[0])
 
 
 def _read(folder: Path) -> _Steps:
@@ -206,3 +175,19 @@ def _without_adapters_s(base: BaseFit, decodes: float, starts: float) -> float:
     context = decodes * (PROMPT_TOKENS + 0.5 * ANSWER_TOKENS)
     share = starts / math.ceil(max(starts, 1.0))
     return plain + share * mixed + base.per_context_token_s * context + base.per_chunk_s * starts
+
+
+def _mean_over_tokens(seconds: Array, decodes: float, starts: float) -> float:
+    """Mean of seconds[tokens] with Poisson counts of decodes and of new prompts."""
+    held, held_chance = _poisson(decodes)
+    begun, begun_chance = _poisson(starts)
+    tokens = np.minimum(held[:, None] + PROMPT_TOKENS * begun[None, :], MOST_TOKENS)
+    return float(held_chance @ seconds[tokens] @ begun_chance)
+
+
+def _poisson(mean: float) -> tuple[NDArray[np.int64], Array]:
+    """Counts within six standard deviations, and their chances."""
+    width = 6.0 * math.sqrt(mean) + 3.0
+    counts = np.arange(max(int(mean - width), 0), int(mean + width) + 1)
+    chance = np.exp(counts * math.log(mean) - mean - np.asarray([math.lgamma(n + 1.0) for n in counts]))
+    return counts, chance / chance.sum()

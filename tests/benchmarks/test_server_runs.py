@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from advisor.datafiles import data_dir
+from advisor.deployment import Variant
+from advisor.profile import load_profile
+from advisor.sim.fleet import simulate_fleet
 from advisor.sim.result import CAUSES, SimResult
+from advisor.sim.setup import FleetSetup
+from advisor.spec.model import ALL_LINEAR
+from advisor.trace.scale import take
 from benchmarks._server_client import Law, Lengths, adapter_rates, lengths, pairs, sending_times, trace_of
 from benchmarks._server_hour import counted, limits_of, mean_of_ramp, servers, simulate_hour
 from benchmarks._server_runs import HORIZON_S, Measured, Run, read_hours
 from benchmarks.validate_multilora import SHOWN, Pair, best, choices, pairs_csv, sample, summary
+from calibration.importers.server_profile import MEMORY_SHARE, MODELS
 
 NOTHING = Measured(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
@@ -87,6 +95,20 @@ def test_the_client_counts_what_ended_within_the_hour() -> None:
         0.0,
     )
     assert counted(result) == Measured(2.0, 12 / HORIZON_S, 0.2, 0.2, 0.75, 0.75)
+
+
+@pytest.mark.parametrize("ending", MODELS)
+def test_both_engines_agree_on_the_servers_own_profile(ending: str) -> None:
+    """Slots in blocks: the cost of a step jumps at tiles of tokens and at 121, where lines must not cross."""
+    known = load_profile(data_dir() / "profiles" / "servers" / f"h100_64gb-vllm-0.8-{ending}.json")
+    run = a_run(rates_rps=(1.6, 0.8, 0.4), adapters=96, max_loras=64, rank=32)
+    trace = take(trace_of(run, Lengths()), np.arange(400))
+    variant = Variant("multi-lora", known, known.models[0], None, MEMORY_SHARE, ALL_LINEAR)
+    setup = FleetSetup(replica=variant.replica(limits_of(run), (32,) * 96), horizon_s=60.0)
+    plain, skipping = simulate_fleet(setup, trace, engine="plain"), simulate_fleet(setup, trace)
+    assert plain.steps > 500
+    for name in ("first_token_s", "last_token_s", "ttft_causes_s", "decode_causes_s", "step_time_s"):
+        np.testing.assert_allclose(getattr(skipping, name), getattr(plain, name), rtol=1e-9, atol=1e-9)
 
 
 def test_a_queue_that_fills_up() -> None:
