@@ -18,7 +18,6 @@ from calibration.replay.servers import body_of
 
 _READ_BYTES: Final = 2**21
 _BUSY: Final = (429, 503)
-_LONGEST_WAIT_S: Final = 60.0
 _MOST_RETRIES: Final = 5
 _LEAST_S: Final = 0.1
 
@@ -115,9 +114,9 @@ class Prober:
             answer = await self._once(body, begun)
             if answer.status not in _BUSY:
                 return self._checked(answer, adapter)
-            wait_s = min(answer.retry_after_s, _LONGEST_WAIT_S)
+            wait_s = answer.retry_after_s
             if wait_s > self.left_s:
-                raise SpentError
+                raise SpentError(f"asks to come back in {wait_s:g} s, which is not")
             self.waits.times += 1
             self.waits.seconds += wait_s
             await asyncio.sleep(wait_s)

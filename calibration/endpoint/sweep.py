@@ -10,6 +10,7 @@ import numpy as np
 
 from calibration.endpoint.answer import Answer
 from calibration.endpoint.ask import Prober
+from calibration.endpoint.beat import Beat
 from calibration.endpoint.overhead import Overhead
 from calibration.endpoint.plan import SHORT, STEPS, Probe, spread
 from calibration.endpoint.prompts import Prompts
@@ -32,6 +33,7 @@ class Sweep:
     overhead: Overhead
     budget_tokens: int
     findings: Findings = field(default_factory=Findings)
+    beat: Beat = field(default_factory=Beat)
 
     async def probe(self, probe: Probe) -> None:
         """Ask one probe and keep what it says (SpentError: nothing more may be sent)."""
@@ -48,8 +50,7 @@ class Sweep:
         self.seen(answer)
         tokens = answer.prompt_tokens if answer.prompt_tokens > 0 else probe.prompt_tokens
         seconds = answer.ttft_s - self.overhead.of(tokens)
-        if seconds > 0:
-            self.findings.samples.append(Sample("ttft", seconds, tokens, adapters=probe.adapters))
+        self._keep(Sample("ttft", seconds, tokens, adapters=probe.adapters), answer.sent_s, answer.part_s[0])
 
     async def _streams(self, probe: Probe) -> None:
         names = spread(self.adapters, probe.adapters, probe.streams)
@@ -95,9 +96,16 @@ class Sweep:
                 for answer in answers
             )
             step_s = (end - start) / _PIECE_STEPS / a_part
-            if step_s > 0:
-                sample = Sample(kind, step_s, decodes=len(answers), context_tokens=context, adapters=adapters)
-                self.findings.samples.append(sample)
+            sample = Sample(kind, step_s, decodes=len(answers), context_tokens=context, adapters=adapters)
+            self._keep(sample, start, end)
+
+    def _keep(self, sample: Sample, begin_s: float, end_s: float) -> None:
+        """Unless the client was late; how often is counted."""
+        facts = self.findings.facts
+        if sample.seconds <= 0 or self.beat.spoils(begin_s, end_s):
+            facts["spoilt"] = facts.get("spoilt", 0) + 1
+        else:
+            self.findings.samples.append(sample)
 
     async def _beside(self, probe: Probe) -> None:
         """Prompts beside a running stream: the stream's gap that ends with the prompt's first token."""
@@ -124,11 +132,10 @@ class Sweep:
         if not 0 < at < len(stream.part_s) - 1 or stream.part_s[at - 1] < prompt.sent_s:
             return
         context = max(stream.prompt_tokens, 0) + stream.tokens_a_part * at
-        seconds = stream.part_s[at] - stream.part_s[at - 1]
-        if seconds > 0:
-            self.findings.samples.append(
-                Sample("beside", seconds, max(prompt.prompt_tokens, 1), decodes=1, context_tokens=context)
-            )
+        begin_s, end_s = stream.part_s[at - 1], stream.part_s[at]
+        tokens = max(prompt.prompt_tokens, 1)
+        sample = Sample("beside", end_s - begin_s, tokens, decodes=1, context_tokens=context)
+        self._keep(sample, begin_s, end_s)
 
     def seen(self, answer: Answer) -> None:
         """What every answer says beside its times."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.errors import MeasurementError
 from advisor.profile import (
@@ -98,17 +98,28 @@ def fit_samples(samples: Sequence[Sample], budget_tokens: int, seed: int = 0) ->
         raise MeasurementError(
             f"{len(used)} samples for {len(columns)} terms. Raise --budget or --max-requests."
         )
-    keys = [(x.kind, x.prompt_tokens, x.decodes, x.adapters, round(x.context_tokens, -2)) for x in used]
-    counts = Counter(keys)
-    share = np.array([1.0 / counts[key] for key in keys])
     fit = fit_non_negative(
         columns,
-        np.array([x.seconds for x in used]),
-        weights=share / share.mean(),
+        np.array([sample.seconds for sample in used]),
+        relative=False,
+        weights=_weights(used),
         resamples=_RESAMPLES,
         seed=seed,
     )
     return Found(fit, tuple(knots), budget_tokens, len(used))
+
+
+def _weights(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Relative errors, each kind of probe alike: 1 / (median seconds of the same probe)² / their number.
+
+    Not 1 / seconds²: one figure that came out too small would outweigh all others.
+    """
+    keys = [(x.kind, x.prompt_tokens, x.decodes, x.adapters, round(x.context_tokens, -2)) for x in samples]
+    groups: dict[Any, list[float]] = {}
+    for key, sample in zip(keys, samples, strict=True):
+        groups.setdefault(key, []).append(sample.seconds)
+    each = {key: 1.0 / float(np.median(values)) ** 2 / len(values) for key, values in groups.items()}
+    return np.array([each[key] for key in keys])
 
 
 def terms_of(found: Found, shape: ModelShape, limits_seqs: int, source: str, *, lora: bool) -> ModelTerms:

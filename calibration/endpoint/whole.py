@@ -35,6 +35,7 @@ _MOST_PASSES: Final = 40
 _WARM_PASSES: Final = 3
 _LONGEST: Final = 4096
 _UNKNOWN_LENGTH: Final = 1024
+_SPOILT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +90,37 @@ async def _measure(wish: Wish, cost: WordCost | None, tell: Progress) -> tuple[F
         if wish.target.kind.adapter_field == "model":
             check_names(server, wish.target.url, wish.target.model, tuple(wish.adapters))
         longest = _longest(wish, server)
+        prompts = Prompts(wish.shape.vocab_size, wish.seed, cost)
+        await _first(prober, prompts)
         tell(0.01, "the client's own time")
         overhead = await measure_overhead(wish.target.url, longest)
-        prompts = Prompts(wish.shape.vocab_size, wish.seed, cost)
         sweep = Sweep(
             prober, prompts, tuple(wish.adapters), overhead, wish.limits.max_num_batched_tokens, findings
         )
+        beating = asyncio.ensure_future(sweep.beat.run())
         try:
             await _all(wish, sweep, longest, tell)
         except SpentError:
             findings.note("the measurement ended with its budget or number of requests.")
+        finally:
+            beating.cancel()
         await _remember(sweep, server)
     return findings, server
 
 
+async def _first(prober: Prober, prompts: Prompts) -> None:
+    """What is wrong with a server shows here, before anything else (MeasurementError)."""
+    try:
+        await prober.ask(prompts.next(SHORT), STEPS)
+    except SpentError as spent:
+        raise MeasurementError(
+            f"{prober.target.url}: {spent or 'no whole answer'} within --budget. Raise it."
+        ) from None
+
+
 async def _all(wish: Wish, sweep: Sweep, longest: int, tell: Progress) -> None:
     """First pass, loads, ramp, then passes in random order until the budget is spent."""
-    for _ in range(3):
+    for _ in range(2):
         await sweep.prober.ask(sweep.prompts.next(SHORT), STEPS)
     await warm_up(sweep)
     todo = probes(wish.limits, longest, wish.bounds.max_concurrency, len(wish.adapters))
@@ -183,6 +198,12 @@ async def _remember(sweep: Sweep, server: Server) -> None:
         "retries": prober.waits.times,
         "kv_tokens": server.kv_tokens,
     }
+    spoilt, kept = facts.get("spoilt", 0), len(sweep.findings.samples)
+    if spoilt > _SPOILT * (spoilt + kept):
+        sweep.findings.note(
+            f"THE CLIENT WAS LATE: {spoilt} of {spoilt + kept} figures were left out, because this process "
+            "was held up while they were taken. Measure from an idle machine."
+        )
     now = await counts(sweep)
     if now is not None:
         facts["server"] = now.values
