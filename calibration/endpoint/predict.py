@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from advisor.errors import InputError
 from advisor.profile import Profile
@@ -14,6 +16,11 @@ from advisor.spec.model import ALL_LINEAR, adapter_bytes
 from advisor.steptime.clock import ProfileClock
 from advisor.trace.trace import Trace
 
+_TIMES: Final = (
+    "scheduled_s", "first_token_s", "last_token_s", "ttft_causes_s", "decode_causes_s", "end_s",
+    "step_time_s", "load_s", "itl_s",
+)  # fmt: skip
+
 
 def predict_server(
     profile: Profile,
@@ -22,6 +29,7 @@ def predict_server(
     *,
     kv_blocks: int,
     warm: Sequence[str] = (),
+    slowness: float = 1.0,
     seed: int = 0,
 ) -> SimResult:
     """Simulate what the server would do with a trace.
@@ -32,6 +40,7 @@ def predict_server(
         trace: what is asked.
         kv_blocks: of its KV cache, of limits.kv_block_tokens.
         warm: adapters that were used before, in this order.
+        slowness: everything takes so many times as long as when it was calibrated (a shared machine).
         seed: of the simulation.
 
     Raises:
@@ -56,4 +65,11 @@ def predict_server(
         frontend_per_prompt_token_s=profile.frontend.per_prompt_token_s,
         preloaded=tuple(place[name] for name in warm if name in place),
     )
-    return simulate_fleet(FleetSetup(replica=replica), trace, seed=seed)
+    quick = replace(trace, arrival_s=trace.arrival_s / slowness)  # the same on a slower clock
+    found = simulate_fleet(FleetSetup(replica=replica), quick, seed=seed)
+    return replace(
+        found,
+        arrival_s=trace.arrival_s,
+        series=(),
+        **{name: getattr(found, name) * slowness for name in _TIMES},
+    )

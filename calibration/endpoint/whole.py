@@ -114,7 +114,7 @@ async def _first(prober: Prober, prompts: Prompts) -> None:
         await prober.ask(prompts.next(SHORT), STEPS)
     except SpentError as spent:
         raise MeasurementError(
-            f"{prober.target.url}: {spent or 'no whole answer'} within --budget. Raise it."
+            f"{prober.target.url}: {str(spent) or 'no whole answer'} within --budget. Raise it."
         ) from None
 
 

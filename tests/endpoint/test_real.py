@@ -26,6 +26,7 @@ from advisor.trace.trace import Trace
 from advisor.trace.writers import save_trace
 from calibration.cli import main
 from calibration.endpoint.predict import predict_server
+from calibration.engine.engine import Engine
 from calibration.engine.options import EngineOptions
 from calibration.engine.requests import StepRecord
 from calibration.livesetup import LiveSetup
@@ -34,6 +35,7 @@ from calibration.randomweights import write_adapter, write_model
 from calibration.replay.whole import Asked, replay_trace
 from calibration.server.serve import ServeOptions, build, running
 from calibration.validate.compare import figures_of
+from calibration.validate.pulse import step_times
 
 SHAPE = ModelShape(
     name="few", hidden_size=256, layers=3, heads=4, kv_heads=2, head_dim=64, intermediate_size=512,
@@ -53,6 +55,7 @@ class Measured:
     path: Path
     said: str
     steps: list[StepRecord]  # of the engine while it was probed
+    engine: Engine
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         )  # fmt: skip
         assert done.exit_code == 0, done.output
         steps = list(serving.loop.engine.books.steps)
-        yield Measured(url, setup, load_profile(out), out, done.output, steps)
+        yield Measured(url, setup, load_profile(out), out, done.output, steps, serving.loop.engine)
 
 
 def test_the_profile_says_what_was_seen_and_what_was_not(measured: Measured) -> None:
@@ -144,9 +147,17 @@ def test_it_predicts_a_trace_that_it_never_saw(measured: Measured, tmp_path: Pat
     path = tmp_path / "unseen.csv"
     save_trace(trace, path)
     asked = Asked(str(path), tmp_path / "r.parquet", url=measured.url, model="base", vocab=SHAPE.vocab_size)
+    before = measured.engine.books.counters.steps
     live = figures_of(replay_trace(asked, None))
+    steps = list(measured.engine.books.steps)[before - measured.engine.books.counters.steps :]
+    clock = ProfileClock(measured.profile, measured.profile.models[0], LIMITS)
+    took_s, foreseen_s = step_times(clock, steps)
+    slowness = took_s / foreseen_s  # the machine then; 1 where nobody else computes
+    assert 0.25 < slowness < 4
     predicted = figures_of(
-        predict_server(measured.profile, LIMITS, trace, kv_blocks=KV_BLOCKS, warm=("x", "y"))
+        predict_server(
+            measured.profile, LIMITS, trace, kv_blocks=KV_BLOCKS, warm=("x", "y"), slowness=slowness
+        )
     )
     assert live.answered == count
     for latency in ("ttft_s", "tpot_s", "e2e_s"):
