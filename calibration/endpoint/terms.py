@@ -29,7 +29,7 @@ from calibration.fit import Fit, fit_non_negative
 
 _RESAMPLES: Final = 100
 _PINNED: Final = 1.0
-"""A coefficient is pinned down if its 90 % interval is no wider than itself, or holds nothing but 0."""
+"""A coefficient is pinned down if its 90 % interval is no wider than itself; one of 0 never is."""
 _DECODING: Final = (s.SEQUENCE, s.CONTEXT, s.LORA, s.LORA_ADAPTER, s.LORA_TOKEN, s.LORA_PROMPT)
 _GRID: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 
@@ -52,8 +52,8 @@ class Found:
         """Whether the samples say what it is."""
         if name not in self.fit.values or (self.speculates and name in _DECODING):
             return False
-        value, high = self.fit.values[name], self.fit.high[name]
-        return high <= 0 or (value > 0 and high - self.fit.low[name] <= _PINNED * value)
+        value = self.fit.values[name]
+        return value > 0 and self.fit.high[name] - self.fit.low[name] <= _PINNED * value
 
     def mark(self, names: Sequence[str], source: str) -> dict[str, Any]:
         """Origin, source and interval of a term that is made of these coefficients.
@@ -64,7 +64,7 @@ class Found:
         known = [name for name in names if self.pinned(name)]
         if known:
             main = max(known, key=self.value)
-            value = max(self.value(main), 1e-12)
+            value = self.value(main)
             low, high = self.fit.low[main] / value, self.fit.high[main] / value
             around = (float(np.clip(low, 0.05, 1.0)), float(np.clip(high, 1.0, 20.0)))
             return {"origin": Origin.FITTED, "source": source, "interval": around}
