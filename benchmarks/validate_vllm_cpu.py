@@ -180,6 +180,7 @@ class Run:
                 timeout=120.0,
             )  # fmt: skip
             replays.append(figures_of(replay_trace(asked, None)))
+            Path(f"{asked.out}.journal").unlink()
             slowness.append(0.5 * (before + asyncio.run(slowness_of(profile, case, url))))
             predicted.append(figures_of(predict(profile, case, trace, slowness[-1])))
         foreseen = figures_of(predict(profile, case, trace))

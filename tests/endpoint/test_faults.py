@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import time
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import pytest
 
@@ -25,6 +22,7 @@ from click.testing import CliRunner, Result
 from advisor.profile import load_profile
 from advisor.spec.spec import Origin
 from calibration.cli import main
+from tests.endpoint.servers import Paced, answering, listening
 from tests.replay.faulty import Faulty, serving
 
 QUICK = ("--budget", "4s", "--max-concurrency", "2", "--longest-prompt", "64")
@@ -36,31 +34,6 @@ def calibrate(url: str, out: Path, *more: str) -> Result:
         ["endpoint", "--url", url, "--model", "m", "--shape", "Llama-3.1-8B", "--device", "L40S",
          "--out", str(out / "p.json"), *QUICK, *more],
     )  # fmt: skip
-
-
-class Paced(Faulty):
-    """Answers well, a part every two milliseconds; `packed` tokens a part; may refuse now and then."""
-
-    def __init__(self, *, packed: int = 1, refuse_every: int = 0, retry_after: str = "0.05") -> None:
-        super().__init__()
-        self.packed, self.refuse_every, self.retry_after = packed, refuse_every, retry_after
-
-    async def completions(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        self.seen.append(body)
-        self.headers.append(dict(request.headers))
-        if self.refuse_every and len(self.seen) % self.refuse_every == 0:
-            return web.Response(status=429, headers={"Retry-After": self.retry_after})
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        wanted = body["max_tokens"]
-        for _ in range(0, wanted, self.packed):
-            await asyncio.sleep(0.002)
-            await response.write(b'data: {"choices": [{"text": "a"}]}\n\n')
-        usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": wanted}
-        await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
-        await response.write(b"data: [DONE]\n\n")
-        return response
 
 
 @pytest.mark.parametrize(
@@ -203,44 +176,6 @@ def test_an_existing_profile_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert "Add --force" in done.output
 
 
-@contextmanager
-def listening(names: list[str], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that only lists names, plain or with TLS."""
-
-    async def models(_: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": name, "max_model_len": 2048} for name in names]})
-
-    loop, ready, address = asyncio.new_event_loop(), threading.Event(), []
-
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_get("/v1/models", models)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await site.start()
-        server: Any = site._server
-        address.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        return runner
-
-    def run() -> None:
-        asyncio.set_event_loop(loop)
-        runner = loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    ready.wait(10)
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{address[0]}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-
-
 def test_names_that_the_server_does_not_list_are_refused_with_those_it_does(tmp_path: Path) -> None:
     with listening(["base", "sql"]) as url:
         wrong = calibrate(url, tmp_path)
@@ -271,3 +206,55 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
         done = calibrate(url.replace("http", "https"), tmp_path / "out")
     assert done.exit_code == 4
     assert "TLS failed" in done.output
+
+
+def test_an_adapter_that_does_not_come_back_is_named(tmp_path: Path) -> None:
+    posts = {
+        "/v1/completions": Paced().completions,
+        "/v1/unload_lora_adapter": answering(200),
+        "/v1/load_lora_adapter": answering(500),
+    }
+    more = ("--adapter", "sql=/there/sql", "--allow-adapter-churn", "--max-requests", "400")
+    with listening(["m", "sql"], posts=posts) as url:
+        done = calibrate(url, tmp_path, *more)
+    assert done.exit_code == 4, done.output
+    assert "adapter 'sql' was unloaded and cannot be loaded again from '/there/sql' (500)" in done.output
+
+
+def test_a_server_that_changes_no_adapters_is_measured_without(tmp_path: Path) -> None:
+    posts = {"/v1/completions": Paced().completions, "/v1/unload_lora_adapter": answering(403)}
+    more = ("--adapter", "sql=/there/sql", "--allow-adapter-churn", "--max-requests", "100")
+    with listening(["m", "sql"], posts=posts) as url:
+        done = calibrate(url, tmp_path, *more)
+    assert done.exit_code == 0, done.output
+    assert "the server answers 403 to /v1/unload_lora_adapter" in done.output
+
+
+def test_an_adapter_that_is_not_there_where_no_names_are_listed(tmp_path: Path) -> None:
+    class Without(Paced):
+        async def completions(self, request: web.Request) -> web.StreamResponse:
+            if (await request.json())["model"] == "chat":
+                return web.Response(status=404)
+            return await super().completions(request)
+
+    with serving(Without()) as server:
+        done = calibrate(server.url, tmp_path, "--adapter", "chat")
+    assert done.exit_code == 2
+    assert "--adapter is 'chat', and" in done.output
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
+    with serving(Paced()) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "calibration.cli", "endpoint", "--url", server.url, "--model", "m",
+             "--shape", "Llama-3.1-8B", "--device", "L40S", "--out", str(tmp_path / "p.json"),
+             "--budget", "60s", "--max-concurrency", "2", "--longest-prompt", "64"],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while len(server.seen) < 5 and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert said.startswith("interrupted. Nothing is half-written")
+    assert not list(tmp_path.iterdir())
