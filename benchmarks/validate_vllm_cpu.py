@@ -179,8 +179,8 @@ class Run:
                 str(file), self.out / "replay.parquet", url, "base", vocab=_vllm.SHAPE.vocab_size, seed=turn,
                 timeout=120.0,
             )  # fmt: skip
+            Path(f"{asked.out}.journal").unlink(missing_ok=True)
             replays.append(figures_of(replay_trace(asked, None)))
-            Path(f"{asked.out}.journal").unlink()
             slowness.append(0.5 * (before + asyncio.run(slowness_of(profile, case, url))))
             predicted.append(figures_of(predict(profile, case, trace, slowness[-1])))
         foreseen = figures_of(predict(profile, case, trace))

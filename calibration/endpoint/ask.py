@@ -20,6 +20,8 @@ _READ_BYTES: Final = 2**21
 _BUSY: Final = (429, 503)
 _MOST_RETRIES: Final = 5
 _LEAST_S: Final = 0.1
+_KEEP_S: Final = 2.0
+"""Idle connections are closed before servers close them (uvicorn: 5 s), which would look like a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Prober:
         self.target.endpoint()
         self._session = aiohttp.ClientSession(
             headers=headers,
-            connector=aiohttp.TCPConnector(limit=self.bounds.max_concurrency + 1),
+            connector=aiohttp.TCPConnector(limit=self.bounds.max_concurrency + 1, keepalive_timeout=_KEEP_S),
             read_bufsize=_READ_BYTES,
         )
         self._began_s = perf_counter()
@@ -111,7 +113,11 @@ class Prober:
             if self.sent >= self.bounds.max_requests or self.left_s <= 0:
                 raise SpentError
             self.sent += 1
-            answer = await self._once(body, begun)
+            try:
+                answer = await self._once(body, begun)
+            except aiohttp.ServerDisconnectedError:  # an idle connection that it closed: it read nothing
+                self.sent += 1
+                answer = await self._once(body, begun, again=True)
             if answer.status not in _BUSY:
                 return self._checked(answer, adapter)
             wait_s = answer.retry_after_s
@@ -124,7 +130,10 @@ class Prober:
             f"{self.target.url}: asked {_MOST_RETRIES} times to come back later. Lower --max-concurrency."
         )
 
-    async def _once(self, body: dict[str, Any], begun: asyncio.Event | None) -> Answer:
+    async def _once(
+        self, body: dict[str, Any], begun: asyncio.Event | None, *, again: bool = False
+    ) -> Answer:
+        """Raises ServerDisconnectedError the first time, MeasurementError `again`."""
         assert self._session is not None
         timeout_s = min(self.target.timeout_s, max(self.left_s, _LEAST_S))
         try:
@@ -136,6 +145,8 @@ class Prober:
                 f"{self.target.url}: no whole answer within {self.target.timeout_s:g} s (--timeout)."
             ) from None
         except aiohttp.ClientError as error:
+            if isinstance(error, aiohttp.ServerDisconnectedError) and not again:
+                raise
             raise MeasurementError(f"{self.target.url}: {_reason(error)}") from None
 
     def _checked(self, answer: Answer, adapter: str | None) -> Answer:

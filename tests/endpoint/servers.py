@@ -16,10 +16,22 @@ from tests.replay.faulty import Faulty
 
 
 class Paced(Faulty):
-    """Answers well, a part every two milliseconds; `packed` tokens a part; may refuse now and then."""
+    """Answers well, a part every two milliseconds; `packed` tokens a part; may refuse now and then.
 
-    def __init__(self, *, packed: int = 1, refuse_every: int = 0, retry_after: str = "0.05") -> None:
+    `cut` are numbers of requests whose answer breaks off, `closed` of those that get none.
+    """
+
+    def __init__(
+        self,
+        *,
+        packed: int = 1,
+        refuse_every: int = 0,
+        retry_after: str = "0.05",
+        cut: frozenset[int] = frozenset(),
+        closed: frozenset[int] = frozenset(),
+    ) -> None:
         super().__init__()
+        self.cut, self.closed = cut, closed
         self.packed, self.refuse_every, self.retry_after = packed, refuse_every, retry_after
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
@@ -28,8 +40,14 @@ class Paced(Faulty):
         self.headers.append(dict(request.headers))
         if self.refuse_every and len(self.seen) % self.refuse_every == 0:
             return web.Response(status=429, headers={"Retry-After": self.retry_after})
+        if len(self.seen) in self.closed:
+            request.transport.close()  # type: ignore[union-attr]
+            return web.Response()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        if len(self.seen) in self.cut:
+            request.transport.close()  # type: ignore[union-attr]
+            return response
         wanted = body["max_tokens"]
         for _ in range(0, wanted, self.packed):
             await asyncio.sleep(0.002)

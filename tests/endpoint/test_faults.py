@@ -95,6 +95,19 @@ def test_a_limited_server_is_asked_again_when_it_says_and_the_profile_says_so(tm
     assert any(note.startswith("RATE-LIMITED") for note in profile.notes)
 
 
+def test_a_closed_connection_is_opened_anew_and_a_broken_answer_is_left_out(tmp_path: Path) -> None:
+    with serving(Paced(closed=frozenset({1, 9, 60}), cut=frozenset({75}))) as server:
+        done = calibrate(server.url, tmp_path, "--budget", "15s", "--max-requests", "110")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("left out:") == 1
+    assert "left out: " + server.url + ": breaks off in the middle of an answer" in done.output
+    with serving(Paced(closed=frozenset(range(100)))) as server:
+        done = calibrate(server.url, tmp_path, "--force")
+    assert done.exit_code == 4
+    assert "breaks off" in done.output
+    assert len(server.seen) == 2
+
+
 def test_a_server_that_only_refuses_is_given_up(tmp_path: Path) -> None:
     with serving(Paced(refuse_every=1)) as server:
         done = calibrate(server.url, tmp_path)
