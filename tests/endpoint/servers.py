@@ -16,7 +16,7 @@ from tests.replay.faulty import Faulty
 
 
 class Paced(Faulty):
-    """Answers well, a part every two milliseconds; `packed` tokens a part; may refuse now and then.
+    """Answers well, a part every millisecond; `packed` tokens a part; may refuse now and then.
 
     `cut` are numbers of requests whose answer breaks off, `closed` of those that get none.
     """
@@ -50,7 +50,7 @@ class Paced(Faulty):
             return response
         wanted = body["max_tokens"]
         for _ in range(0, wanted, self.packed):
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.001)
             await response.write(b'data: {"choices": [{"text": "a"}]}\n\n')
         usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": wanted}
         await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())

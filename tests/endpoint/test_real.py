@@ -79,7 +79,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
                 *(part for name in "xyz" for part in ("--adapter", f"{name}={root / name}")),
                 "--allow-adapter-churn", "--max-loras", "2", "--max-lora-rank", "8", "--max-num-seqs", "4",
                 "--max-num-batched-tokens", "64", "--max-concurrency", "4", "--longest-prompt", "200",
-                "--budget", "20s", "--max-requests", "250", "--out", str(out),
+                "--budget", "20s", "--max-requests", "180", "--out", str(out),
             ],
         )  # fmt: skip
         assert done.exit_code == 0, done.output
@@ -117,7 +117,7 @@ def test_its_clock_gives_the_engines_own_step_times(measured: Measured) -> None:
     found = np.array(ratios)
     for kind in (~prompts & ~adapters, ~prompts & adapters, prompts):
         assert kind.sum() > 20
-        assert 0.6 < float(np.median(found[kind])) < 2.5  # the client's gaps hold the server's own work too
+        assert 0.4 < float(np.median(found[kind])) < 3  # a client's gaps hold the server's own work too
 
 
 def test_its_terms_are_those_of_the_engines_microbenchmark(measured: Measured) -> None:
