@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from advisor import __version__
-from calibration.commands import claims, compare, experiments, importresults, imports, judge, measure, serving
+from calibration.commands import (
+    claims,
+    compare,
+    endpoint,
+    experiments,
+    importresults,
+    imports,
+    judge,
+    measure,
+    serving,
+)
 
 _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement does not count, 130 interrupted."
 
@@ -21,6 +31,7 @@ def main() -> None:
 main.add_command(measure.run)
 main.add_command(measure.show)
 main.add_command(measure.check)
+main.add_command(endpoint.endpoint)
 main.add_command(serving.serve)
 main.add_command(serving.replay)
 main.add_command(judge.validate)

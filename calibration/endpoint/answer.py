@@ -1,0 +1,147 @@
+"""One streamed answer, with the time at which each part of it arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import aiohttp
+
+from advisor.errors import MeasurementError
+from calibration.replay.sse import EventStream
+
+_DEFAULT_RETRY_S = 1.0
+
+
+@dataclass(slots=True)
+class Answer:
+    """Times are of `perf_counter`; parts that came in one read have one time."""
+
+    status: int
+    sent_s: float
+    prompt_tokens: int = -1
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    part_s: list[float] = field(default_factory=list)
+    retry_after_s: float = _DEFAULT_RETRY_S
+    said: str = ""
+
+    @property
+    def ttft_s(self) -> float:
+        """First part minus send."""
+        return self.part_s[0] - self.sent_s
+
+    @property
+    def tokens_a_part(self) -> float:
+        """1 without speculation; more where the engine accepts drafts (or the server packs tokens)."""
+        return self.output_tokens / len(self.part_s)
+
+
+async def read_answer(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: dict[str, Any],
+    begun: asyncio.Event | None = None,
+    timeout_s: float = 300.0,
+) -> Answer:
+    """Send a request and read it to its end; refusals come back as an answer with their status.
+
+    Raises:
+        MeasurementError: what comes is no stream of completions with usage.
+        aiohttp.ClientError: the connection fails.
+        TimeoutError: `timeout_s` is up.
+    """
+    sent_s = perf_counter()
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with session.post(url, json=body, allow_redirects=False, timeout=timeout) as response:
+        if response.status != 200:
+            text = (await response.content.read(4096)).decode("utf-8", "replace")
+            return Answer(
+                response.status,
+                sent_s,
+                retry_after_s=_seconds(response.headers.get("Retry-After", "")),
+                said=response.headers.get("Location", "") or _message(text),
+            )
+        if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            raise MeasurementError(f"{url}: does not stream; it answers without text/event-stream.")
+        answer = Answer(200, sent_s)
+        usage = await _parts(response, answer, url, begun)
+    answer.output_tokens = _count(usage, "completion_tokens")
+    if answer.output_tokens < 0:
+        raise MeasurementError(f"{url}: sends no usage, so tokens cannot be counted.")
+    answer.prompt_tokens = _count(usage, "prompt_tokens")
+    answer.cached_tokens = max(_count(usage.get("prompt_tokens_details"), "cached_tokens"), 0)
+    if not answer.part_s or answer.output_tokens < 1:
+        raise MeasurementError(f"{url}: sends no tokens.")
+    return answer
+
+
+async def _parts(
+    response: aiohttp.ClientResponse, answer: Answer, url: str, begun: asyncio.Event | None
+) -> dict[str, Any]:
+    """Fill in the times; returns the usage ({}: none was sent)."""
+    stream, done = EventStream(), False
+    usage: dict[str, Any] = {}
+    async for piece, _ in response.content.iter_chunks():
+        now_s = perf_counter()
+        for data in stream.feed(piece):
+            if data == "[DONE]":
+                done = True
+                continue
+            event = _event(data, url)
+            if "error" in event:
+                raise MeasurementError(f"{url}: fails in the middle of an answer: {_message(data)}")
+            told = event.get("usage")
+            usage = told if isinstance(told, dict) else usage
+            if _has_text(event):
+                answer.part_s.append(now_s)
+                if begun is not None:
+                    begun.set()
+    if not done:
+        raise MeasurementError(f"{url}: breaks off in the middle of an answer.")
+    return usage
+
+
+def _event(data: str, url: str) -> dict[str, Any]:
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        raise MeasurementError(f"{url}: sends what is no event stream of completions.")
+    return event
+
+
+def _has_text(event: dict[str, Any]) -> bool:
+    choices = event.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and "text" in first
+
+
+def _count(counts: Any, name: str) -> int:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return value if isinstance(value, int) and value >= 0 else -1
+
+
+def _seconds(text: str) -> float:
+    """Retry-After as seconds; a date or nonsense counts as the default."""
+    try:
+        found = float(text)
+    except ValueError:
+        return _DEFAULT_RETRY_S
+    return max(0.0, found) if math.isfinite(found) else _DEFAULT_RETRY_S
+
+
+def _message(text: str) -> str:
+    """The server's own words in an error body, on one line."""
+    try:
+        body = json.loads(text)
+        error = body.get("error", body)
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    return " ".join(text.split())[:200]
