@@ -125,7 +125,7 @@ def test_the_command_writes_a_profile_with_source_version_and_licence(together: 
         (lambda p: (p / "tp1" / "attention.csv").unlink(), "has no attention.csv"),
         (lambda p: (p / "tp1" / "dense.csv").write_text("layer,tokens\n"), "lacks the column time_us"),
         (lambda p: (p / "tp1" / "dense.csv").write_text("layer,tokens,time_us\nqkv_proj,1,-3\n"), "above 0"),
-        (lambda p: (p / "tp1" / "dense.csv").write_text("layer,tokens,time_us\nmoe,1,3\n"), "no layer qkv_proj"),
+        (lambda p: (p / "tp1" / "dense.csv").write_text("layer,tokens,time_us\nmoe,1,3\n"), "no layer qkv"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_used_say_why(native: Path, spoil: object, words: str) -> None:
