@@ -36,12 +36,8 @@ from calibration.importers import carried
 from calibration.importers.aiconfigurator import CAPTURED, DEVICES, import_profile
 from calibration.importers.carry import fit_carried
 from calibration.importers.model_terms import Operators
-from calibration.importers.public_fits import (
-    busy_shares,
-    predicted,
-    read_points,
-    read_ticks,
-)
+from calibration.importers.public_fits import busy_shares, predicted, read_ticks
+from calibration.importers.published import read_points
 from calibration.importers.server_profile import fit_servers, server_profile
 from calibration.importers.tables import find_tables
 

@@ -15,7 +15,8 @@ server_step    its step time without adapters
 server_lora    what slots and adapters add
 server_memory  its loads, KV memory, start-up
 server_profile puts these together into a profile of that server
-public_fits    host time, from published closed loops
+published      published closed loops, point by point
+public_fits    host time, from them
 carry          writes what `carried` reads
 
 serving_sim_files  LLMServingSim's tables of whole models inside vLLM

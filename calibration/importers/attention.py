@@ -68,14 +68,15 @@ class DecodeFit:
 class PrefillTable:
     """Measured prompt attention of one GPU and engine."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Read the table."""
+    def __init__(self, tables: Tables, kv_dtype: str = "bfloat16") -> None:
+        """Read the table's kernels for one type of keys and values."""
         self._rows = _plain(
             tables.rows(
                 "attention_prefill",
                 ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "latency"),
-                optional=("window_size", "kv_cache_dtype", "step", "kernel_source"),
-            ).where(step=0)
+                optional=("window_size", "attn_dtype", "kv_cache_dtype", "step", "kernel_source"),
+            ).where(step=0),
+            kv_dtype,
         )
         source = self._rows.columns.get("kernel_source", np.asarray([""]))
         self._old_kernel = not any(name.endswith(("fa3", "fa4")) for name in np.unique(source.astype(str)))
@@ -129,21 +130,23 @@ _SMALLEST_CHUNK = 64
 class DecodeTable:
     """Measured decode attention of one GPU and engine."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Read the table."""
+    def __init__(self, tables: Tables, kv_dtype: str = "bfloat16") -> None:
+        """Read the table's kernels for one type of keys and values."""
         self._rows = _plain(
             tables.rows(
                 "attention_decode",
                 ("batch_size", "step", "num_heads", "num_key_value_heads", "head_dim", "latency"),
-                optional=("window_size", "kv_cache_dtype"),
-            )
+                optional=("window_size", "attn_dtype", "kv_cache_dtype"),
+            ),
+            kv_dtype,
         )
+        self._key_bytes = 1.0 if kv_dtype == "fp8" else 2.0
         self._cache_bytes = _CACHE_BYTES.get(tables.system, 50e6)
 
     def fit(self, heads: Heads) -> DecodeFit:
         """Fit each number of sequences on its own; one without large contexts takes its neighbour's slope."""
         table = _by_heads(self._rows, heads, ("batch_size", "step"))
-        cache_tokens = _CACHE_MARGIN * self._cache_bytes / (4.0 * heads.key * heads.size)
+        cache_tokens = _CACHE_MARGIN * self._cache_bytes / (2.0 * self._key_bytes * heads.key * heads.size)
         lines = [_Line.of(table, count, cache_tokens) for count in SEQUENCES]
         lines = [line for line in lines if line is not None]
         known = [line.slope for line in lines if line is not None and line.slope is not None]
@@ -193,8 +196,9 @@ class _Line:
         return cls(count, context, seconds, start, 0.0, slope)
 
 
-def _plain(rows: Rows) -> Rows:
-    return rows.where(window_size=0, kv_cache_dtype="bfloat16")
+def _plain(rows: Rows, kv_dtype: str) -> Rows:
+    """Full attention on queries in bfloat16; a table without these columns holds nothing else."""
+    return rows.where(window_size=0, attn_dtype="bfloat16", kv_cache_dtype=kv_dtype)
 
 
 def _by_heads(rows: Rows, heads: Heads, keys: tuple[str, str]) -> dict[tuple[int, int], float]:

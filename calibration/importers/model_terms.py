@@ -48,6 +48,7 @@ class Operators:
     tables: Tables
     device: Device
     largest_graph: int
+    kv_dtype: str = "bfloat16"
 
     @cached_property
     def _gemm(self) -> dict[str, GemmTable | None]:
@@ -55,11 +56,11 @@ class Operators:
 
     @cached_property
     def _prefill(self) -> PrefillTable:
-        return PrefillTable(self.tables)
+        return PrefillTable(self.tables, self.kv_dtype)
 
     @cached_property
     def _decode(self) -> DecodeTable:
-        return DecodeTable(self.tables)
+        return DecodeTable(self.tables, self.kv_dtype)
 
     @cached_property
     def _all_reduce(self) -> AllReduceTable:
