@@ -23,6 +23,7 @@ from calibration.importers.published import Point, all_points, terms_of
 PAGE = ROOT / "docs" / "validation.md"
 TARGET = {"tpot_s": 0.10, "ttft_s": 0.15}
 
+ENGINES = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}
 Row = dict[str, Any]
 
 
@@ -54,7 +55,7 @@ def compare(points: Iterable[Point], variant: Variant) -> list[Row]:
         rows.append(
             {
                 "group": f"{point.system}, {point.model} {point.precision}, {point.engine} {point.version}",
-                "source": "InferenceX" if point.is_inferencex else "NVIDIA",
+                "source": f"{'InferenceX' if point.is_inferencex else 'NVIDIA'}, {ENGINES[point.engine]}",
                 "tensor_parallel": point.tensor_parallel,
                 "concurrency": point.concurrency,
                 "prompt_tokens": point.prompt_tokens,
@@ -86,7 +87,8 @@ def groups(rows: Sequence[Row]) -> str:
             if mine:
                 short = f" ({reason.split(':')[0].split(',')[0]})" if reason else ""
                 degrees = ", ".join(str(d) for d in sorted({row["tensor_parallel"] for row in mine}))
-                lines.append((f"{mine[0]['source']}: {name}{short}", degrees, str(len(mine)), *_cells(mine)))
+                source = mine[0]["source"].partition(",")[0]
+                lines.append((f"{source}: {name}{short}", degrees, str(len(mine)), *_cells(mine)))
     head = ("points", "degrees", "number", *_HEAD)
     return table(head, lines).strip()
 
@@ -98,7 +100,7 @@ def whole(rows: Sequence[Row]) -> str:
         (f"all that count, {len(counted)}", *_cells(counted)),
         *(
             (f"of {name}, {len(mine)}", *_cells(mine))
-            for name in ("InferenceX", "NVIDIA")
+            for name in dict.fromkeys(row["source"] for row in counted)
             if (mine := [row for row in counted if row["source"] == name])
         ),
         ("target, median of the absolute", "", percent(TARGET["tpot_s"]), "", percent(TARGET["ttft_s"])),
@@ -126,13 +128,19 @@ def variants(points: Sequence[Point]) -> str:
     """What each assumption is worth, over what counts."""
     counted = [point for point in points if not _left_out(point)]
     x = [point for point in counted if point.is_inferencex]
-    others = [point for point in counted if not point.is_inferencex]
+    others = [point for point in counted if not point.is_inferencex and point.engine == "vllm"]
     cases: tuple[tuple[str, Callable[[], list[Row]]], ...] = (
         ("InferenceX, profiles as shipped: bfloat16 keys", lambda: compare(x, Variant(as_run=False))),
         ("InferenceX, no frontend", lambda: compare(x, Variant(frontend=False))),
-        ("NVIDIA, profiles as shipped: asynchronous loop", lambda: compare(others, Variant(as_run=False))),
-        ("NVIDIA, lengths spread as InferenceX does", lambda: compare(others, Variant(spread=SPREAD))),
-        ("NVIDIA, by algebra: nobody in step with anybody", lambda: compare(others, Variant(algebra=True))),
+        (
+            "NVIDIA's vLLM, profiles as shipped: asynchronous loop",
+            lambda: compare(others, Variant(as_run=False)),
+        ),
+        ("NVIDIA's vLLM, lengths spread as InferenceX does", lambda: compare(others, Variant(spread=SPREAD))),
+        (
+            "NVIDIA's vLLM, by algebra: nobody in step with anybody",
+            lambda: compare(others, Variant(algebra=True)),
+        ),
     )
     lines = []
     for name, run in cases:
@@ -150,8 +158,8 @@ def _between(points: Sequence[Point]) -> str:
         for a, b in zip(equal, spread, strict=True)
     ]
     return (
-        f"Of NVIDIA's {len(inside)} points {sum(inside)} have a TTFT between those of equal and of spread "
-        "lengths."
+        f"Of NVIDIA's {len(inside)} vLLM points {sum(inside)} have a TTFT between those of equal and of "
+        "spread lengths."
     )
 
 

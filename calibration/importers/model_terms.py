@@ -164,8 +164,8 @@ class Operators:
         )
 
     def _reduce(self, model: ModelShape, tensor_parallel: int) -> Curve:
-        powers = [2.0**power for power in range(15)]
-        tokens = np.asarray(sorted({*powers, float(self.largest_graph), self.largest_graph + 1.0}))
+        edge = {float(self.largest_graph), self.largest_graph + 1.0} if self.largest_graph else set()
+        tokens = np.asarray(sorted({2.0**power for power in range(15)} | edge))
         seconds = rising(self._all_reduce.seconds(model, tensor_parallel, tokens))
         return Curve(
             origin=Origin.MEASURED,
