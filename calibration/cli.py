@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from advisor import __version__
-from calibration.commands import claims, compare, experiments, importresults, imports, judge, measure, serving
+from calibration.commands import (
+    claims,
+    compare,
+    datasheet,
+    experiments,
+    importresults,
+    imports,
+    judge,
+    measure,
+    serving,
+)
 
 _EPILOG = "Exit codes: 0 done, 2 the input cannot be used, 4 the measurement does not count, 130 interrupted."
 
@@ -30,6 +40,7 @@ main.add_command(claims.claims)
 main.add_command(experiments.demo)
 main.add_command(experiments.gpu)
 main.add_command(judge.merge_check)
+main.add_command(datasheet.datasheet)
 main.add_command(imports.import_group)
 importresults.add_to(imports.import_group)
 

@@ -118,7 +118,8 @@ def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapab
     if missing or not wanted:
         raise InputError(
             f"devices is {', '.join(missing) or 'empty'}; allowed with engine {engine.name}: "
-            f"{', '.join(sorted(by_device)) or 'none'}. Calibrate the device, or choose from these."
+            f"{', '.join(sorted(by_device)) or 'none'}. Calibrate the device (`calibrate datasheet` predicts "
+            "it), or choose from these."
         )
     offers = []
     for name in wanted:

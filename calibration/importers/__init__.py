@@ -8,7 +8,11 @@ all_reduce     tensor parallelism
 lora_gemms     an estimate of unmerged LoRA from small-rank products
 model_terms    all device terms of one model at one degree
 carried        terms that no operator table holds, scaled to a model and device
+engines        what differs between the engines that have tables
 aiconfigurator puts these together into a profile
+
+shares         what share of their ceilings the measured GPUs reach
+datasheet      a profile of another GPU that follows
 
 server_files   the calibration files of a public multi-LoRA server
 server_step    its step time without adapters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -147,10 +147,15 @@ def _model_terms(operators: Operators, models: list[ModelShape]) -> list[ModelTe
         if operators.gemm(model.weights_dtype) is None:
             continue
         for degree in DEGREES:
-            fits = model.weights_bytes / degree <= _WEIGHTS_SHARE * operators.device.memory_bytes
-            if fits and degree <= operators.device.max_tensor_parallel and _divides(model, degree):
+            if fits(operators.device, model, degree):
                 found.append(operators.terms(model, degree))
     return found
+
+
+def fits(device: Device, model: ModelShape, tensor_parallel: int) -> bool:
+    """Whether weights leave room for a KV cache, the node has so many devices and the heads divide."""
+    room = model.weights_bytes / tensor_parallel <= _WEIGHTS_SHARE * device.memory_bytes
+    return room and tensor_parallel <= device.max_tensor_parallel and _divides(model, tensor_parallel)
 
 
 def _divides(model: ModelShape, degree: int) -> bool:
@@ -176,7 +181,7 @@ def _with_lora_and_drafts(
     ratio = fit.values["fixed"] / _reference_fixed_s(terms, operators.tables, folder)
     lora = carried.lora_term(fit, terms.model, ratio, operators.device, table=operators.tables.source)
     lora = borrowed(lora, facts, _OTHER_ENGINE)
-    return terms.model_copy(update={"lora": lora, "drafts": _drafts(terms, known, operators.device)})
+    return terms.model_copy(update={"lora": lora, "drafts": drafts_of(terms, known, operators.device)})
 
 
 def _reference_fixed_s(terms: ModelTerms, tables: Tables, folder: str | None) -> float:
@@ -194,7 +199,7 @@ def _reference_operators(root: str, folder: str | None) -> Operators:
     return Operators(tables, catalog_device(DEVICES[_REFERENCE_SYSTEM]), CAPTURED[-1])
 
 
-def _drafts(terms: ModelTerms, known: list[ModelTerms], device: Device) -> tuple[DraftTerm, ...]:
+def drafts_of(terms: ModelTerms, known: Sequence[ModelTerms], device: Device) -> tuple[DraftTerm, ...]:
     """N-gram for every model, EAGLE-3 where heads are published, a small model where this profile has one."""
     drafts = [carried.ngram_draft(terms, default_acceptance("ngram"))]
     name = terms.model.name.removesuffix("-FP8")
