@@ -13,6 +13,7 @@ aiconfigurator puts these together into a profile
 
 shares         what share of their ceilings the measured GPUs reach
 datasheet      a profile of another GPU that follows
+vidur          Vidur's products of a model in such a profile
 
 server_files   the calibration files of a public multi-LoRA server
 server_step    its step time without adapters

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from advisor.catalog.hardware import device as catalog_device
+from advisor.catalog.shapes import model as catalog_model
 from advisor.errors import InputError
 from advisor.profile import (
     Curve,
@@ -31,8 +32,9 @@ from advisor.profile import (
 from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin, WeightsDtype
+from advisor.steptime.terms import terms_for
 from calibration.importers import carried
-from calibration.importers.aiconfigurator import drafts_of, fits
+from calibration.importers.aiconfigurator import DEGREES, drafts_of, fits
 from calibration.importers.dense import (
     BANDWIDTH_SHARE,
     KERNEL_S,
@@ -86,7 +88,7 @@ def datasheet_profile(
         name: of the catalog, or an alias.
         created: date of the profile, aware.
         producer: program and version.
-        models: catalog names among those that the measured profiles hold; all of them if left out.
+        models: catalog names; what the measured profiles hold if left out.
         leave_out: a measured profile whose shares do not count (to hold the method against it).
 
     Raises:
@@ -140,13 +142,29 @@ def _measured() -> tuple[Profile, ...]:
 
 
 def _wanted(measured: Sequence[Profile], models: Sequence[str] | None) -> list[ModelTerms]:
-    """One row a model and degree that any measured profile has."""
+    """One row a model and degree: of any measured profile, or predicted in one for another catalog model."""
     rows = {(t.model.name, t.tensor_parallel): t for one in reversed(measured) for t in one.models}
-    there = sorted({model for model, _ in rows})
-    missing = [model for model in models or () if model not in there]
-    if missing:
-        raise InputError(f"--models has {missing[0]}; allowed: {', '.join(there)}.")
-    return [rows[key] for key in sorted(rows) if models is None or key[0] in models]
+    if models is None:
+        return [rows[key] for key in sorted(rows)]
+    found = []
+    for model in [catalog_model(name) for name in models]:
+        for degree in DEGREES:
+            if (model.name, degree) in rows:
+                found.append(rows[model.name, degree])
+            elif not any(name == model.name for name, _ in rows):
+                found += _predicted(measured, model, degree)[:1]
+    return found
+
+
+def _predicted(measured: Sequence[Profile], model: ModelShape, degree: int) -> list[ModelTerms]:
+    """The model's terms in each measured profile that can predict them."""
+    found = []
+    for one in measured:
+        try:
+            found.append(terms_for(one, model, degree).model_copy(update={"model": model}))
+        except InputError:
+            continue  # no products of this type, or the heads do not divide
+    return found
 
 
 def _has(device: Device, dtype: WeightsDtype) -> bool:
@@ -229,13 +247,8 @@ def _reduce(device: Device, model: ModelShape, degree: int, shares: Shares) -> C
 
 def _lora(device: Device, like: ModelTerms, measured: Sequence[Profile]) -> LoraTerm | None:
     """Medians of the measured GPUs' estimates: launches and tiles, which hardly depend on the GPU."""
-    found = [
-        terms.lora
-        for one in measured
-        for terms in one.models
-        if terms.lora is not None
-        and (terms.model, terms.tensor_parallel) == (like.model, like.tensor_parallel)
-    ]
+    there = _predicted(measured, like.model, like.tensor_parallel)
+    found = [terms.lora for terms in there if terms.lora is not None]
     if not found:
         return None
     numbers: dict[str, Any] = {

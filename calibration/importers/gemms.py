@@ -44,6 +44,10 @@ class GemmTable:
         logs_at = np.interp(wanted, axis, at_shape) + np.maximum(wanted - axis[-1], 0.0)
         return np.asarray(np.exp(logs_at + beyond))
 
+    def distance(self, n: float, k: float) -> float:
+        """How many times a shape lies beyond the measured ones, in n or in k; 1 within them."""
+        return float(max(1.0, n / self.n[-1], k / self.k[-1], self.n[0] / n, self.k[0] / k))
+
     def reduced(self, m: tuple[float, ...], n: tuple[float, ...], k: tuple[float, ...]) -> GemmTable:
         """The same table at fewer points (each of them measured)."""
         picks = [

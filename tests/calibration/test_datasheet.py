@@ -157,11 +157,22 @@ def test_a_measured_gpu_is_met_from_the_shares_of_the_others(name: str) -> None:
         assert 0.7 < ours.parts(batch).total / theirs.parts(batch).total < 1.4
 
 
+def test_a_model_that_no_measured_profile_holds_is_predicted(l4: Profile) -> None:
+    other = datasheet_profile("L4", created=NOW, producer="test", models=("Llama-2-7B",))
+    terms, like = _terms(other, "Llama-2-7B"), _terms(l4)
+    ratio = terms.model.layer_parameters / like.model.layer_parameters
+    assert terms.dense.y_s[0] / like.dense.y_s[0] == pytest.approx(ratio, rel=0.05)
+    ours, theirs = terms.attn_decode.per_context_token_s[0], like.attn_decode.per_context_token_s[0]
+    assert ours == pytest.approx(4 * theirs, rel=1e-3)  # 32 KV heads for 8
+    assert terms.lora is not None
+    assert terms.lora.per_slot_s > 0
+
+
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean L4"):
         datasheet_profile("L44", created=NOW, producer="test")
-    with pytest.raises(InputError, match=r"--models has Llama-1; allowed: Llama-3\.1-8B"):
-        datasheet_profile("L4", created=NOW, producer="test", models=("Llama-1",))
+    with pytest.raises(InputError, match=r"Lama-3.1-8B.* did you mean"):
+        datasheet_profile("L4", created=NOW, producer="test", models=("Lama-3.1-8B",))
     with pytest.raises(InputError, match="T4: none of the models fits it"):
         datasheet_profile("T4", created=NOW, producer="test", models=("Llama-3.3-70B",))
     out = tmp_path / "mine.json"
