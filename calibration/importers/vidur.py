@@ -42,8 +42,8 @@ OPERATORS: Final = (
 )
 """Of one layer; its embedding is left out."""
 _INTERVAL: Final = (0.78, 1.12)
-"""The package's newer tables over Vidur's on A100 and H100, 15 models and degrees, 1 to 4096 tokens: 0.79 to 1.10;
-within 10 % up to 32 tokens, faster for prompts."""
+"""The package's newer tables over Vidur's on A100 and H100, 15 models and degrees, 1 to 4096 tokens: 0.79 to
+1.10; within 11 % up to 32 tokens but for one point, faster for prompts."""
 
 Points = dict[int, list[float]]
 Layers = dict[tuple[str, int], Points]
