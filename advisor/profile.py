@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -341,6 +341,26 @@ def save_profile(profile: Profile, path: str | Path) -> None:
 
     text = profile.model_dump_json(indent=1, exclude_defaults=True)
     write_text(path, _NUMBER_LIST.sub(_one_line, text) + "\n")
+
+
+class ProfileHead(NamedTuple):
+    """What a profile is for."""
+
+    engine: str
+    device: str
+
+
+_HEAD_BYTES = 8192
+_DEVICE = re.compile(r'^ "device": \{\s+"name": "([^"\\]+)"', re.MULTILINE)
+_ENGINE = re.compile(r'^ "engine": "([^"\\]+)"', re.MULTILINE)
+
+
+def profile_head(path: Path) -> ProfileHead | None:
+    """Engine and device of a file that `save_profile` wrote, from its first lines; None of another file."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        start = file.read(_HEAD_BYTES)
+    device, engine = _DEVICE.search(start), _ENGINE.search(start)
+    return ProfileHead(engine[1], device[1]) if device and engine else None
 
 
 def find_profiles(folder: str | Path | None = None) -> dict[str, Path]:

@@ -25,6 +25,7 @@ from advisor.profile import (
     HostTerm,
     LoadTerm,
     MemoryTerm,
+    ModelTerms,
     Profile,
     Residual,
     StartupTerm,
@@ -33,21 +34,21 @@ from advisor.profile import (
 )
 from advisor.spec.spec import Origin
 from calibration.importers import carried
-from calibration.importers.aiconfigurator import CAPTURED, DEVICES, import_profile
+from calibration.importers.aiconfigurator import DEVICES, import_profile
 from calibration.importers.carry import fit_carried
+from calibration.importers.engines import CAPTURED
 from calibration.importers.model_terms import Operators
-from calibration.importers.public_fits import (
-    busy_shares,
-    predicted,
-    read_points,
-    read_ticks,
-)
+from calibration.importers.public_fits import busy_shares, predicted, read_ticks
+from calibration.importers.published import read_points
 from calibration.importers.server_profile import fit_servers, server_profile
+from calibration.importers.serving_sim import import_serving_sim
 from calibration.importers.tables import find_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ROOT / "data" / "profiles"
-SYSTEMS = ("a100_sxm", "b200_sxm", "h100_sxm", "h200_sxm", "l40s", "rtx_pro_6000_server")
+SYSTEMS = tuple(sorted(DEVICES.keys() - {"h100_pcie", "l4"}))
+"""Systems of the package that have tables; h100_pcie and l4 have none."""
+ENGINES = ("vllm", "sglang")
 CARRIED = Path(carried.__file__).with_name("carried.json")
 PRODUCER = f"lora-advisor {__version__}"
 
@@ -77,13 +78,55 @@ def build(created: datetime) -> None:
     carried.carried.cache_clear()
     for ending, fits in servers.items():
         _write(server_profile(ending, fits, created=created, producer=PRODUCER), PROFILES / "servers")
-    for system in SYSTEMS:
-        profile = import_profile(system, "vllm", created=created, producer=PRODUCER)
-        _write(profile.model_copy(update={"residual": residual(profile, system, folder)}), PROFILES)
+    for engine in ENGINES:
+        for system in SYSTEMS:
+            if (system, engine) not in _WITHOUT:
+                profile = import_profile(system, engine, created=created, producer=PRODUCER)
+                _write(profile.model_copy(update={"residual": residual(profile, system, folder)}), PROFILES)
+    _write(rtx_4090(created), PROFILES)
+
+
+_WITHOUT = {("b60", "sglang")}
+"""Tables that the package does not have."""
+
+
+def rtx_4090(created: datetime) -> Profile:
+    """LLMServingSim's tables, with LoRA terms of the L40S, which is of the same generation."""
+    profile = import_serving_sim(data_folder() / "gpu", "RTX4090", created=created, producer=PRODUCER)
+    twin = load_profile(PROFILES / "l40s-vllm.json")
+    models = tuple(_with_lora_of(twin, terms, profile) for terms in profile.models)
+    notes = tuple(note for note in profile.notes if not note.startswith("No LoRA term"))
+    return profile.model_copy(
+        update={
+            "name": "rtx_4090-vllm",
+            "command": "python -m benchmarks.build_profiles",
+            "models": models,
+            "notes": (*notes, "LoRA terms are the L40S's (same generation), estimates themselves."),
+        }
+    )
+
+
+def _with_lora_of(twin: Profile, terms: ModelTerms, profile: Profile) -> ModelTerms:
+    other = next(
+        (t for t in twin.models if t.model == terms.model and t.tensor_parallel == terms.tensor_parallel),
+        None,
+    )
+    if other is None or other.lora is None:
+        return terms
+    lora = other.lora.model_copy(
+        update={
+            "source": f"the {twin.device.name}'s, of the same generation: {other.lora.source}",
+            "interval": (0.2, 1.6),
+            "per_weight_byte_s": _digits(1.0 / profile.device.bandwidth_bytes_per_s),
+        }
+    )
+    return terms.model_copy(update={"lora": lora})
 
 
 def residual(profile: Profile, system: str, folder: Path) -> Residual | None:
     """Hold a profile against published steps of a real engine; None where there are none."""
+    if profile.engine != "vllm":  # gives prompts steps of their own; see benchmarks.validate_published
+        return None
     if system == "rtx_pro_6000_server":
         terms = next(t for t in profile.models if t.model.name == "Llama-3.1-8B" and t.tensor_parallel == 1)
         errors = np.asarray(busy_shares(profile, terms, read_ticks(folder))) - 1.0

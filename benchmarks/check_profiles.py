@@ -13,13 +13,17 @@ from pathlib import Path
 import click
 import numpy as np
 
+from advisor.catalog.shapes import model as catalog_model
 from advisor.errors import AdvisorError
 from advisor.profile import Profile, find_profiles, load_profile
 from advisor.spec.spec import WeightsDtype
+from advisor.tables.compared import compare
 from benchmarks.build_profiles import PROFILES, SYSTEMS, data_folder
 from calibration.importers.attention import CONTEXT_TOKENS, NEW_TOKENS, DecodeTable, Heads, PrefillTable
+from calibration.importers.datasheet import MEASURED, datasheet_profile
 from calibration.importers.gemms import cross_validation, gemm_table
-from calibration.importers.public_fits import busy_shares, predicted, read_points, read_ticks
+from calibration.importers.public_fits import busy_shares, predicted, read_ticks
+from calibration.importers.published import read_points
 from calibration.importers.server_files import csv_rows
 from calibration.importers.tables import find_tables
 from calibration.steady import steady_state
@@ -56,6 +60,11 @@ def main() -> None:
         )
         _print(
             "vLLM 0.19 on an RTX PRO 6000, saturated", "seconds | median | p90 of |error|", saturated(folder)
+        )
+        _print(
+            "Datasheet profiles: each measured GPU from the shares of the five others",
+            "GPU | model | degree | decode 1 | decode 32 | prompt 512 | prompt 2048",
+            datasheets(),
         )
     except AdvisorError as error:
         raise SystemExit(str(error)) from None
@@ -151,6 +160,24 @@ def saturated(folder: Path) -> Iterable[str]:
     profile = load_profile(PROFILES / "rtx_pro_6000_server-vllm.json")
     terms = next(t for t in profile.models if t.model.name == "Llama-3.1-8B" and t.tensor_parallel == 1)
     yield _errors([share - 1 for share in busy_shares(profile, terms, read_ticks(folder / "e2e"))])
+
+
+def datasheets() -> Iterable[str]:
+    """Predicted over measured steps, less one."""
+    for name in MEASURED:
+        measured = load_profile(PROFILES / f"{name}.json")
+        guess = datasheet_profile(
+            measured.device.name, created=measured.created, producer="check_profiles", leave_out=name
+        )
+        for model, degree in (("Llama-3.1-8B", 1), ("Llama-3.1-8B-FP8", 1), ("Llama-3.3-70B", 8)):
+            if not any(t.model.name == model and t.tensor_parallel == degree for t in measured.models):
+                continue
+            sides = compare([measured, guess], catalog_model(model), degree)
+            steps = ("decode_1", "decode_32", "prompt_512", "prompt_2048")
+            errors = [
+                (sides[1].seconds[step] or 0.0) / (sides[0].seconds[step] or 1.0) - 1.0 for step in steps
+            ]
+            yield f"{measured.device.name} | {model} | {degree} | {' | '.join(f'{e:+.0%}' for e in errors)}"
 
 
 def _errors(errors: list[float]) -> str:

@@ -8,6 +8,7 @@ from advisor import __version__
 from calibration.commands import (
     claims,
     compare,
+    datasheet,
     endpoint,
     experiments,
     importresults,
@@ -41,6 +42,7 @@ main.add_command(claims.claims)
 main.add_command(experiments.demo)
 main.add_command(experiments.gpu)
 main.add_command(judge.merge_check)
+main.add_command(datasheet.datasheet)
 main.add_command(imports.import_group)
 importresults.add_to(imports.import_group)
 

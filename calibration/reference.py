@@ -12,7 +12,8 @@ _HEAD: Final = """\
 # The profile file
 
 One JSON file describes one device with one engine version: what a step costs, term by term, and where each
-figure comes from. `calibrate` writes it, `advisor` reads it, `advisor profile show NAME` prints it.
+figure comes from. `calibrate` writes it, `advisor` reads it, `advisor profile show NAME` prints it,
+`advisor profile compare A B` puts several side by side.
 [Where the shipped figures come from](../explanation/profiles.md) and
 [the equations](../explanation/model.md) are pages of their own. This page is written from the models by
 `python -m calibration.reference`; a test fails when it is stale.

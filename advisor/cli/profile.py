@@ -12,7 +12,7 @@ from advisor.cli import options, terminal
 
 @click.group(epilog=options.example("advisor profile list\nadvisor profile show h100_sxm-vllm"))
 def profile() -> None:
-    """List and show device profiles: what is measured, what estimated."""
+    """List, show and compare device profiles: what is measured, what estimated."""
 
 
 @profile.command("list", epilog=options.example("advisor profile list"))
@@ -46,6 +46,52 @@ def show(name: str, profiles_folder: str | None, as_json: bool) -> None:
 
     one = load_profile(_path(name, profiles_folder))
     terminal.say(one.model_dump_json(indent=2) if as_json else text(one, terminal.style()))
+
+
+@profile.command(
+    epilog=options.example(
+        "advisor profile compare h100_sxm-vllm h200_sxm-vllm\n"
+        "advisor profile compare l40s-vllm mine.json --model Qwen3-8B --json"
+    )
+)
+@click.argument("names", nargs=-1, required=True)
+@click.option("--model", help="A model of the catalog; one that all profiles have if left out.")
+@click.option(
+    "--tensor-parallel",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Devices of the group.",
+)
+@options.profiles_folder
+@options.catalog_path
+@options.as_json
+def compare(
+    names: tuple[str, ...],
+    model: str | None,
+    tensor_parallel: int,
+    profiles_folder: str | None,
+    catalog_path: str | None,
+    as_json: bool,
+) -> None:
+    """Put the profiles NAMES (or profiles' files) side by side; ratios are to the first."""
+    from advisor.catalog.shapes import model as model_of
+    from advisor.errors import InputError
+    from advisor.profile import load_profile
+    from advisor.tables import compared
+    from advisor.text import table
+
+    if len(names) < 2:
+        raise InputError(f"{names[0]}: is one profile; allowed: two or more to compare.")
+    options.take_catalog(catalog_path)
+    found = [load_profile(_path(name, profiles_folder)) for name in names]
+    sides = compared.compare(found, None if model is None else model_of(model), tensor_parallel)
+    if as_json:
+        terminal.say(json.dumps(compared.facts(sides), indent=2))
+        return
+    style = terminal.style()
+    parts = (compared.checks(sides), compared.seconds(sides), compared.origins(sides))
+    terminal.say("\n\n".join(table(part, style) for part in parts))
 
 
 def _path(name: str, folder: str | None) -> Path:

@@ -14,7 +14,7 @@ from advisor.catalog.prices import price_of
 from advisor.catalog.resolve import resolve_model
 from advisor.catalog.tables import NotInCatalogError
 from advisor.errors import InputError
-from advisor.profile import Profile, find_profiles, load_profile
+from advisor.profile import Profile, find_profiles, load_profile, profile_head
 from advisor.recommendation import WorkloadFacts
 from advisor.spec.adapterset import AdapterSet, resolve_adapters
 from advisor.spec.engine import EngineCapability
@@ -79,7 +79,7 @@ def resolve(scenario: Scenario, profiles: Sequence[Profile] | None, folder: Path
         raise InputError(
             "workload: holds no request; allowed: at least one. Lengthen its duration or raise its rate."
         )
-    offers = _offers(scenario, profiles if profiles is not None else shipped(), engine)
+    offers = _offers(scenario, shipped_for(scenario, engine) if profiles is None else profiles, engine)
     return Question(
         scenario, model, adapters, engine, offers, whole, typical_stretch(whole, scenario.search.requests)
     )
@@ -88,6 +88,22 @@ def resolve(scenario: Scenario, profiles: Sequence[Profile] | None, folder: Path
 def shipped() -> tuple[Profile, ...]:
     """All profiles that come with the program."""
     return tuple(load_profile(path) for path in find_profiles().values())
+
+
+def shipped_for(scenario: Scenario, engine: EngineCapability) -> tuple[Profile, ...]:
+    """The shipped profiles that a scenario may use: those of its engine, and of its devices if all are there.
+
+    Raises:
+        InputError: the scenario names an unknown device.
+    """
+    heads = {path: profile_head(path) for path in find_profiles().values()}
+    mine = [path for path, head in heads.items() if head is None or head.engine == engine.name]
+    known = {head.device for head in heads.values() if head} | {own.name for own in scenario.own_devices}
+    named = {name if name in known else device(name).name for name in scenario.devices}
+    wanted = [path for path in mine if (head := heads[path]) is None or head.device in named]
+    if named and named <= {head.device for path in wanted if (head := heads[path])}:
+        mine = wanted
+    return tuple(load_profile(path) for path in mine)
 
 
 def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapability) -> tuple[Offer, ...]:
@@ -102,7 +118,8 @@ def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapab
     if missing or not wanted:
         raise InputError(
             f"devices is {', '.join(missing) or 'empty'}; allowed with engine {engine.name}: "
-            f"{', '.join(sorted(by_device)) or 'none'}. Calibrate the device, or choose from these."
+            f"{', '.join(sorted(by_device)) or 'none'}. Calibrate the device (`calibrate datasheet` predicts "
+            "it), or choose from these."
         )
     offers = []
     for name in wanted:

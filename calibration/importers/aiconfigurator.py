@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -10,12 +10,13 @@ from advisor.catalog.acceptance import default_acceptance
 from advisor.catalog.hardware import device as catalog_device
 from advisor.catalog.shapes import model as catalog_model
 from advisor.errors import InputError
-from advisor.profile import DraftTerm, ModelTerms, Profile
+from advisor.profile import DraftTerm, LoadTerm, ModelTerms, Profile
 from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin, WeightsDtype
 from advisor.spec.speculation import Acceptance
 from calibration.importers import carried
+from calibration.importers.engines import CAPTURED, EngineFacts, borrowed, facts_of
 from calibration.importers.lora_gemms import fit_lora
 from calibration.importers.model_terms import Operators
 from calibration.importers.tables import Tables, find_tables
@@ -23,6 +24,10 @@ from calibration.importers.tables import Tables, find_tables
 DEVICES = {
     "a100_sxm": "A100-80-SXM",
     "b200_sxm": "B200-SXM",
+    "b300_sxm": "B300-SXM",
+    "b60": "Arc Pro B60",
+    "gb200": "GB200",
+    "gb300": "GB300",
     "h100_pcie": "H100-80-PCIe",
     "h100_sxm": "H100-80-SXM",
     "h200_sxm": "H200-SXM",
@@ -62,10 +67,8 @@ _EAGLE3_TARGETS = ("Llama-3.1-8B", "Llama-3.3-70B", "Qwen3-8B", "Qwen3-14B", "Qw
 _WEIGHTS_SHARE = 0.85
 """Weights may take this share of the device; the rest is KV cache, context and graphs."""
 _REFERENCE_SYSTEM = "h100_sxm"
-
-CAPTURED = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
-CAPTURED_DATACENTRE_BLACKWELL = (*CAPTURED, *range(528, 1025, 16))
-"""vLLM's captured sizes (facts.md 1.1)."""
+_OTHER_ENGINE = 1.5
+"""By how much a term carried over from another engine may be off besides; a judgement, nothing measured."""
 
 
 def import_profile(
@@ -82,7 +85,8 @@ def import_profile(
 
     Args:
         system: GPU as the package names it.
-        engine: vllm; others have no captured sizes, host and LoRA terms here yet.
+        engine: vllm, sglang or trtllm. Host, LoRA and memory of the last two are vLLM's, said so, with wider
+            intervals: nothing public has theirs.
         created: date of the profile, aware.
         producer: program and version.
         engine_version: newest in the package if left out.
@@ -92,45 +96,48 @@ def import_profile(
     Raises:
         InputError: package, system, engine, version, model or table missing; says what there is.
     """
-    if engine != "vllm":
-        raise InputError(
-            f"--engine is {engine}; allowed: vllm. Host and LoRA terms of other engines are not public."
-        )
-    tables = find_tables(system, engine, engine_version, folder=folder)
+    facts = facts_of(engine)
+    tables = find_tables(system, facts.tables, engine_version, folder=folder)
     if system not in DEVICES:
         raise InputError(f"--system is {system}; allowed: {', '.join(DEVICES)} (devices of the catalog).")
     device = catalog_device(DEVICES[system])
-    graphs = CAPTURED_DATACENTRE_BLACKWELL if system == "b200_sxm" else CAPTURED
-    operators = Operators(tables, device, graphs[-1])
+    graphs = facts.captured(device)
+    operators = Operators(tables, device, max(graphs, default=0))
     known = _model_terms(operators, [catalog_model(name) for name in models])
     if not known:
         raise InputError(f"{device.name}: none of the models fits it; allowed: models of at most its memory.")
-    ready = tuple(_with_lora_and_drafts(terms, known, operators, folder) for terms in known)
+    ready = tuple(_with_lora_and_drafts(terms, known, operators, facts, folder) for terms in known)
     shared = carried.carried()
     return Profile(
         schema_version=1,
-        name=f"{system}-{engine}",
+        name=f"{system}-{facts.name}",
         method="import",
         created=created,
         producer=producer,
-        command=f"calibrate import aiconfigurator --system {system} --engine {engine}",
+        command=f"calibrate import aiconfigurator --system {system} --engine {facts.tables}",
         device=device,
-        engine=engine,
+        engine=facts.name,
         engine_version=tables.engine_version,
         graph_sizes=graphs,
         models=ready,
         gemm=tuple(g for g in (operators.grid(dtype) for dtype in WeightsDtype) if g is not None),
-        host=shared.host,
-        frontend=shared.frontend,
-        loads=carried.loads(device),
-        memory=shared.memory,
-        startup=shared.startup,
+        host=borrowed(shared.host, facts, _OTHER_ENGINE),
+        frontend=borrowed(shared.frontend, facts, _OTHER_ENGINE),
+        loads=_loads(device, facts),
+        memory=borrowed(shared.memory, facts, _OTHER_ENGINE),
+        startup=borrowed(shared.startup, facts, _OTHER_ENGINE),
         notes=(
             "No LoRA kernel was measured: the LoRA terms are estimates with wide intervals. Measure yours.",
             "Operator tables: NVIDIA, aiconfigurator-core, Apache-2.0.",
+            *facts.notes,
         ),
-        software={"aiconfigurator-core": tables.package_version, engine: tables.engine_version},
+        software={"aiconfigurator-core": tables.package_version, facts.name: tables.engine_version},
     )
+
+
+def _loads(device: Device, facts: EngineFacts) -> tuple[LoadTerm, LoadTerm]:
+    disk, slot = carried.loads(device)
+    return borrowed(disk, facts, _OTHER_ENGINE), borrowed(slot, facts, _OTHER_ENGINE)
 
 
 def _model_terms(operators: Operators, models: list[ModelShape]) -> list[ModelTerms]:
@@ -140,10 +147,15 @@ def _model_terms(operators: Operators, models: list[ModelShape]) -> list[ModelTe
         if operators.gemm(model.weights_dtype) is None:
             continue
         for degree in DEGREES:
-            fits = model.weights_bytes / degree <= _WEIGHTS_SHARE * operators.device.memory_bytes
-            if fits and degree <= operators.device.max_tensor_parallel and _divides(model, degree):
+            if fits(operators.device, model, degree):
                 found.append(operators.terms(model, degree))
     return found
+
+
+def fits(device: Device, model: ModelShape, tensor_parallel: int) -> bool:
+    """Whether weights leave room for a KV cache, the node has so many devices and the heads divide."""
+    room = model.weights_bytes / tensor_parallel <= _WEIGHTS_SHARE * device.memory_bytes
+    return room and tensor_parallel <= device.max_tensor_parallel and _divides(model, tensor_parallel)
 
 
 def _divides(model: ModelShape, degree: int) -> bool:
@@ -157,14 +169,19 @@ _SMALLEST_SHARE = 4e8
 
 
 def _with_lora_and_drafts(
-    terms: ModelTerms, known: list[ModelTerms], operators: Operators, folder: str | None
+    terms: ModelTerms,
+    known: list[ModelTerms],
+    operators: Operators,
+    facts: EngineFacts,
+    folder: str | None,
 ) -> ModelTerms:
     table = operators.gemm(WeightsDtype.BFLOAT16)
     assert table is not None, "every engine has a bfloat16 table"
     fit = fit_lora(table, terms.model, terms.tensor_parallel)
     ratio = fit.values["fixed"] / _reference_fixed_s(terms, operators.tables, folder)
     lora = carried.lora_term(fit, terms.model, ratio, operators.device, table=operators.tables.source)
-    return terms.model_copy(update={"lora": lora, "drafts": _drafts(terms, known, operators.device)})
+    lora = borrowed(lora, facts, _OTHER_ENGINE)
+    return terms.model_copy(update={"lora": lora, "drafts": drafts_of(terms, known, operators.device)})
 
 
 def _reference_fixed_s(terms: ModelTerms, tables: Tables, folder: str | None) -> float:
@@ -182,7 +199,7 @@ def _reference_operators(root: str, folder: str | None) -> Operators:
     return Operators(tables, catalog_device(DEVICES[_REFERENCE_SYSTEM]), CAPTURED[-1])
 
 
-def _drafts(terms: ModelTerms, known: list[ModelTerms], device: Device) -> tuple[DraftTerm, ...]:
+def drafts_of(terms: ModelTerms, known: Sequence[ModelTerms], device: Device) -> tuple[DraftTerm, ...]:
     """N-gram for every model, EAGLE-3 where heads are published, a small model where this profile has one."""
     drafts = [carried.ngram_draft(terms, default_acceptance("ngram"))]
     name = terms.model.name.removesuffix("-FP8")

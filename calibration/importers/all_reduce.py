@@ -2,8 +2,9 @@
 
 `message_size` in the tables counts elements of two bytes (only then does the rate of 8 H100 come out at
 NVLink speed). The rows named `vLLM_custom_*` were taken through vLLM's own dispatch, which falls back to
-NCCL for large messages and for more than two devices over PCIe. Within captured sizes the all-reduce runs
-inside the graph; above, it is launched eagerly.
+NCCL for large messages and for more than two devices over PCIe; SGLang's likewise. Within captured sizes the
+all-reduce runs inside the graph (rows `*_graph`); above, it is launched eagerly (`*_eager`). A table that has
+one kind alone (TensorRT-LLM; Intel) stands for both.
 """
 
 from __future__ import annotations
@@ -50,18 +51,26 @@ class AllReduceTable:
         """
         elements = tokens * model.hidden_size
         group = self._rows.where(num_gpus=tensor_parallel)
-        graph = _interpolated(group.where(kernel_source="vLLM_custom_graph"), elements)
-        eager = _interpolated(group.where(kernel_source="vLLM_custom_eager"), elements)
+        graph = _interpolated(_kind(group, "_graph"), elements)
+        eager = _interpolated(_kind(group, "_eager"), elements)
         one = np.where(tokens <= self._largest_graph, graph, np.maximum(graph, eager))
         return np.asarray(REDUCES_A_LAYER * model.layers * one)
+
+
+def _kind(rows: Rows, ending: str) -> Rows:
+    """Rows whose kernel ends so; all of them if none does."""
+    names = np.unique(rows.columns["kernel_source"].astype(str)) if len(rows) else np.zeros(0, dtype=str)
+    found = [str(name) for name in names if name.endswith(ending)]
+    return rows.where(kernel_source=found[0]) if found else rows
 
 
 def _interpolated(rows: Rows, elements: Array) -> Array:
     """Log-linear between sizes, held below the smallest, in proportion above the largest."""
     if len(rows) < 2:
         raise InputError(f"{rows.path}: has no all-reduce for this number of devices.")
-    order = np.argsort(rows.number("message_size"))
-    size, seconds = rows.number("message_size")[order], 1e-3 * rows.number("latency")[order]
+    size, place = np.unique(rows.number("message_size"), return_inverse=True)
+    latency = rows.number("latency")
+    seconds = np.asarray([1e-3 * np.median(latency[place == index]) for index in range(len(size))])
     wanted = np.log(elements)
     logs = np.interp(wanted, np.log(size), np.log(seconds)) + np.maximum(wanted - np.log(size[-1]), 0.0)
     return np.asarray(np.exp(logs))

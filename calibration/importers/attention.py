@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from advisor.errors import InputError
 from advisor.spec.model import ModelShape
+from calibration.importers.engines import facts_of
 from calibration.importers.tables import Rows, Tables
 
 Array = NDArray[np.float64]
@@ -68,17 +69,20 @@ class DecodeFit:
 class PrefillTable:
     """Measured prompt attention of one GPU and engine."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Read the table."""
+    def __init__(self, tables: Tables, kv_dtype: str = "bfloat16") -> None:
+        """Read the table's kernels for one type of keys and values."""
         self._rows = _plain(
             tables.rows(
                 "attention_prefill",
                 ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "latency"),
-                optional=("window_size", "kv_cache_dtype", "step", "kernel_source"),
-            ).where(step=0)
+                optional=("window_size", "attn_dtype", "kv_cache_dtype", "step", "kernel_source"),
+            ).where(step=0),
+            tables,
+            kv_dtype,
         )
         source = self._rows.columns.get("kernel_source", np.asarray([""]))
-        self._old_kernel = not any(name.endswith(("fa3", "fa4")) for name in np.unique(source.astype(str)))
+        new = ("fa3", "fa4", "trtllm_mha", "trtllmprefill")
+        self._old_kernel = not any(name.endswith(new) for name in np.unique(source.astype(str)))
         self._processors = _PROCESSORS.get(tables.system)
 
     def grid(self, heads: Heads) -> Array:
@@ -110,9 +114,13 @@ _PROCESSORS = {"a100_sxm": (108, 128), "l40s": (142, 64), "rtx_pro_6000_server":
 
 _CACHE_BYTES = {
     "a100_sxm": 40e6,
+    "b60": 18e6,
     "h100_sxm": 50e6,
     "h200_sxm": 50e6,
     "b200_sxm": 126e6,
+    "b300_sxm": 126e6,
+    "gb200": 126e6,
+    "gb300": 126e6,
     "l4": 48e6,
     "l40s": 96e6,
     "rtx_pro_6000_server": 128e6,
@@ -129,21 +137,24 @@ _SMALLEST_CHUNK = 64
 class DecodeTable:
     """Measured decode attention of one GPU and engine."""
 
-    def __init__(self, tables: Tables) -> None:
-        """Read the table."""
+    def __init__(self, tables: Tables, kv_dtype: str = "bfloat16") -> None:
+        """Read the table's kernels for one type of keys and values."""
         self._rows = _plain(
             tables.rows(
                 "attention_decode",
                 ("batch_size", "step", "num_heads", "num_key_value_heads", "head_dim", "latency"),
-                optional=("window_size", "kv_cache_dtype"),
-            )
+                optional=("window_size", "attn_dtype", "kv_cache_dtype", "kernel_source"),
+            ),
+            tables,
+            kv_dtype,
         )
+        self._key_bytes = 1.0 if kv_dtype == "fp8" else 2.0
         self._cache_bytes = _CACHE_BYTES.get(tables.system, 50e6)
 
     def fit(self, heads: Heads) -> DecodeFit:
         """Fit each number of sequences on its own; one without large contexts takes its neighbour's slope."""
         table = _by_heads(self._rows, heads, ("batch_size", "step"))
-        cache_tokens = _CACHE_MARGIN * self._cache_bytes / (4.0 * heads.key * heads.size)
+        cache_tokens = _CACHE_MARGIN * self._cache_bytes / (2.0 * self._key_bytes * heads.key * heads.size)
         lines = [_Line.of(table, count, cache_tokens) for count in SEQUENCES]
         lines = [line for line in lines if line is not None]
         known = [line.slope for line in lines if line is not None and line.slope is not None]
@@ -161,7 +172,10 @@ class DecodeTable:
             slopes.append(nearest)
             residuals += ((start + nearest * line.context) / line.seconds - 1.0).tolist()
         return DecodeFit(
-            tuple(line.count for line in lines if line), tuple(fixed), tuple(slopes), tuple(residuals)
+            tuple(line.count for line in lines if line),
+            tuple(fixed),
+            tuple(slopes),
+            tuple(residuals),
         )
 
 
@@ -193,32 +207,50 @@ class _Line:
         return cls(count, context, seconds, start, 0.0, slope)
 
 
-def _plain(rows: Rows) -> Rows:
-    return rows.where(window_size=0, kv_cache_dtype="bfloat16")
+def _plain(rows: Rows, tables: Tables, kv_dtype: str) -> Rows:
+    """Full attention on queries in bfloat16; a table without these columns holds nothing else.
+
+    Of several kernels for the same shapes (SGLang's backends) the one counts that was measured most: the
+    engine's default on this GPU.
+    """
+    found = rows.where(window_size=0, attn_dtype="bfloat16", kv_cache_dtype=kv_dtype)
+    if facts_of(tables.engine).one_kernel and "kernel_source" in found.columns and len(found):
+        kernels, counts = np.unique(found.columns["kernel_source"].astype(str), return_counts=True)
+        return found.where(kernel_source=str(kernels[np.argmax(counts)]))
+    return found
 
 
 def _by_heads(rows: Rows, heads: Heads, keys: tuple[str, str]) -> dict[tuple[int, int], float]:
     """Median seconds by two keys for these heads; between measured numbers of query heads, interpolated.
 
-    A head size that was not measured is taken as one of 128 with as many bytes a token.
+    A head size that was not measured with these KV heads is taken as one of 128 with as many bytes a token.
     """
-    sized = rows.where(head_dim=heads.size)
-    if not len(sized):
+    found = _of_size(rows, heads, keys)
+    if found is None and heads.size != 128:
         scale = heads.size / 128
-        heads = Heads(max(1, round(heads.query * scale)), max(1, round(heads.key * scale)), 128)
-        sized = rows.where(head_dim=128)
-    same = sized.where(num_key_value_heads=heads.key)
+        as_bytes = Heads(max(1, round(heads.query * scale)), max(1, round(heads.key * scale)), 128)
+        found = _of_size(rows, as_bytes, keys)
+    if found is None:
+        same = rows.where(head_dim=heads.size, num_key_value_heads=heads.key)
+        measured = np.unique(same.number("num_heads")) if len(same) else np.zeros(0)
+        raise InputError(
+            f"{rows.path}: has no attention of {heads.query} heads over {heads.key} KV heads of size "
+            f"{heads.size}; "
+            f"has for these KV heads: {', '.join(f'{h:.0f}' for h in measured) or 'none'}."
+        )
+    return found
+
+
+def _of_size(rows: Rows, heads: Heads, keys: tuple[str, str]) -> dict[tuple[int, int], float] | None:
+    """As `_by_heads` for exactly this head size; None where these heads lie outside what was measured."""
+    same = rows.where(head_dim=heads.size, num_key_value_heads=heads.key)
     # A table of equal query and KV heads is another kernel shape; groups are what the model has.
     measured = np.unique(same.number("num_heads")) if len(same) else np.zeros(0)
     if heads.query in measured:
         return _medians(same.where(num_heads=heads.query), keys)
     below, above = measured[measured < heads.query], measured[measured > heads.query]
     if not len(below) or not len(above):
-        raise InputError(
-            f"{rows.path}: has no attention of {heads.query} heads over {heads.key} KV heads of size "
-            f"{heads.size}; "
-            f"has for these KV heads: {', '.join(f'{h:.0f}' for h in measured) or 'none'}."
-        )
+        return None
     low, high = (
         _medians(same.where(num_heads=below[-1]), keys),
         _medians(same.where(num_heads=above[0]), keys),
@@ -246,4 +278,4 @@ def _marginal_s(table: dict[tuple[int, int], float], new: int) -> float:
     )
     if new > _BATCH_TOKENS // 2 or not batches:
         return alone
-    return (table[(batches[-1], new)] - alone) / (batches[-1] - 1)
+    return max(table[(batches[-1], new)] - alone, 0.0) / (batches[-1] - 1)

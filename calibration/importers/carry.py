@@ -9,7 +9,8 @@ import numpy as np
 from advisor.profile import FrontendTerm, HostTerm, LoadTerm, MemoryTerm, ModelTerms, Profile, StartupTerm
 from advisor.spec.spec import Origin
 from calibration.importers.carried import EAGLE3_VOCABULARY, Carried, Eagle3, Groups
-from calibration.importers.public_fits import epsilon_s, fit_host, read_points
+from calibration.importers.public_fits import epsilon_s, fit_host
+from calibration.importers.published import read_points
 from calibration.importers.server_files import SOURCE
 from calibration.importers.server_profile import DEVICE, MEMORY_SHARE, ServerFits
 

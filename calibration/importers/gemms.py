@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.errors import InputError
-from calibration.importers.tables import Tables
+from calibration.importers.tables import Rows, Tables
 
 Array = NDArray[np.float64]
 
@@ -43,6 +43,10 @@ class GemmTable:
         axis = np.log(self.m)
         logs_at = np.interp(wanted, axis, at_shape) + np.maximum(wanted - axis[-1], 0.0)
         return np.asarray(np.exp(logs_at + beyond))
+
+    def distance(self, n: float, k: float) -> float:
+        """How many times a shape lies beyond the measured ones, in n or in k; 1 within them."""
+        return float(max(1.0, n / self.n[-1], k / self.k[-1], self.n[0] / n, self.k[0] / k))
 
     def reduced(self, m: tuple[float, ...], n: tuple[float, ...], k: tuple[float, ...]) -> GemmTable:
         """The same table at fewer points (each of them measured)."""
@@ -76,6 +80,7 @@ def gemm_table(tables: Tables, dtype: str) -> GemmTable | None:
     rows = tables.rows("gemm", ("gemm_dtype", "m", "n", "k", "latency")).where(gemm_dtype=_DTYPES[dtype])
     if not len(rows):
         return None
+    rows = _regular(rows)
     axes = [np.unique(rows.number(name)) for name in ("m", "n", "k")]
     if any(len(axis) < 2 for axis in axes):
         raise InputError(f"{rows.path}: has a single value of m, n or k; allowed: at least two of each.")
@@ -91,6 +96,16 @@ def gemm_table(tables: Tables, dtype: str) -> GemmTable | None:
     seconds = seconds.reshape(shape)
     m, n, k = axes
     return GemmTable(m, n, k, _filled(seconds, axes, rows.path))
+
+
+def _regular(rows: Rows) -> Rows:
+    """Leave out values of m, n, k with fewer than half of the usual shapes: measured for something else."""
+    for name in ("m", "n", "k"):
+        values, place, counts = np.unique(rows.number(name), return_inverse=True, return_counts=True)
+        keep = (2 * counts >= np.median(counts))[place]
+        if len(values) > 1 and not keep.all():
+            rows = Rows(rows.path, {key: column[keep] for key, column in rows.columns.items()})
+    return rows
 
 
 def _filled(seconds: Array, axes: list[Array], source: str) -> Array:

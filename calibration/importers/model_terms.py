@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.errors import InputError
 from advisor.profile import Curve, DecodeAttention, GemmGrid, ModelTerms, PrefillAttention
 from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
@@ -20,7 +21,7 @@ from calibration.importers.attention import (
     Heads,
     PrefillTable,
 )
-from calibration.importers.dense import dense_gemms_s, elementwise_s, head_s, knots, rising
+from calibration.importers.dense import Split, dense_gemms_s, elementwise_s, head_s, knots, rising
 from calibration.importers.gemms import GemmTable, gemm_table
 from calibration.importers.tables import LICENCE, Tables
 
@@ -37,6 +38,10 @@ _SECOND_SOURCE = 0.08
 (LLMServingSim, RTX PRO 6000: within 5 % for products, 6 % for decode; Vidur, H100 and A100: 10 %)."""
 _ELEMENTWISE_DOUBT = 0.4
 """Share of the element-wise estimate that may be wrong (BANDWIDTH_SHARE 0.58 to 1.04 around 0.75)."""
+FARTHEST = 2.0
+"""Shapes farther outside of what was measured are refused; nearer ones are marked extrapolated."""
+_BEYOND_DOUBT = 0.25
+"""What each time beyond adds to a term's interval; a judgement: time grows with the size at most."""
 _GRID_M = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 _GRID_NK = (512, 1024, 1536, 2048, 3072, 4096, 5120, 8192, 10240, 16384, 51200, 65536)
 
@@ -48,6 +53,7 @@ class Operators:
     tables: Tables
     device: Device
     largest_graph: int
+    kv_dtype: str = "bfloat16"
 
     @cached_property
     def _gemm(self) -> dict[str, GemmTable | None]:
@@ -55,11 +61,11 @@ class Operators:
 
     @cached_property
     def _prefill(self) -> PrefillTable:
-        return PrefillTable(self.tables)
+        return PrefillTable(self.tables, self.kv_dtype)
 
     @cached_property
     def _decode(self) -> DecodeTable:
-        return DecodeTable(self.tables)
+        return DecodeTable(self.tables, self.kv_dtype)
 
     @cached_property
     def _all_reduce(self) -> AllReduceTable:
@@ -106,6 +112,7 @@ class Operators:
     def _dense(self, model: ModelShape, tensor_parallel: int) -> Curve:
         table = self.gemm(model.weights_dtype)
         assert table is not None, "asked before: importable_models leaves out types without a table"
+        beyond = self._beyond(table, model, tensor_parallel)
         tokens = table.m[table.m <= LARGEST_STEP]
         products = dense_gemms_s(table, model, tensor_parallel, tokens)
         small = elementwise_s(model, tensor_parallel, tokens, self.device.bandwidth_bytes_per_s)
@@ -114,14 +121,31 @@ class Operators:
         coarse = dense_gemms_s(_thinned(table), model, tensor_parallel, tokens)
         interpolation = float(np.quantile(np.abs(coarse / products - 1.0), 0.9))
         share = float(np.median(small / seconds))
+        source = f"{self.tables.source}, gemm; element-wise part ({share:.0%}) estimated from bytes moved"
+        if beyond > 1.0:
+            source += f"; shapes {beyond:.2f} times beyond the measured ones, in proportion to their size"
+        doubt = interpolation + _ELEMENTWISE_DOUBT * share + _BEYOND_DOUBT * (beyond - 1.0)
         return Curve(
-            origin=Origin.MEASURED,
-            source=f"{self.tables.source}, gemm; element-wise part ({share:.0%}) estimated from bytes moved",
+            origin=Origin.MEASURED if beyond == 1.0 else Origin.EXTRAPOLATED,
+            source=source,
             licence=LICENCE,
-            interval=_around(max(_SECOND_SOURCE, interpolation + _ELEMENTWISE_DOUBT * share)),
+            interval=_around(max(_SECOND_SOURCE, doubt)),
             x=floats(tokens[keep]),
             y_s=floats(seconds[keep]),
         )
+
+    def _beyond(self, table: GemmTable, model: ModelShape, tensor_parallel: int) -> float:
+        """How far the model's products lie outside the table (InputError past `FARTHEST`)."""
+        products = Split.of(model, tensor_parallel).products
+        far, n, k = max((table.distance(n, k), n, k) for n, k in products)
+        if far > FARTHEST:
+            raise InputError(
+                f"{self.tables.source}: {model.name} at degree {tensor_parallel} has a product of n = "
+                f"{n:.0f} and k = {k:.0f}; allowed: at most {FARTHEST:g} times beyond the measured "
+                f"{table.n[0]:.0f} to {table.n[-1]:.0f} and {table.k[0]:.0f} to {table.k[-1]:.0f}. "
+                "Take another degree."
+            )
+        return far
 
     def _head(self, model: ModelShape, tensor_parallel: int) -> Curve:
         table = self.gemm(WeightsDtype.BFLOAT16)
@@ -163,8 +187,8 @@ class Operators:
         )
 
     def _reduce(self, model: ModelShape, tensor_parallel: int) -> Curve:
-        powers = [2.0**power for power in range(15)]
-        tokens = np.asarray(sorted({*powers, float(self.largest_graph), self.largest_graph + 1.0}))
+        edge = {float(self.largest_graph), self.largest_graph + 1.0} if self.largest_graph else set()
+        tokens = np.asarray(sorted({2.0**power for power in range(15)} | edge))
         seconds = rising(self._all_reduce.seconds(model, tensor_parallel, tokens))
         return Curve(
             origin=Origin.MEASURED,

@@ -19,30 +19,12 @@ from advisor.spec.engine import EngineLimits
 from advisor.steptime.batch import Batch
 from advisor.steptime.clock import ProfileClock
 from calibration.fit import Fit, fit_non_negative
+from calibration.importers.published import Point, terms_of
 from calibration.importers.server_files import csv_rows
 from calibration.steady import Steady, steady_state
 
-POINTS = "measured_ttft_tpot_agg.csv.gz"
-_OVERLOAD_S = 5.0
-"""A mean time to the first token above this means requests that waited for memory or seats."""
 _TICKS = "vllm_requests_RTXPRO6000_Llama-3.1-8B_timeseries.csv"
 _REQUESTS = "vllm_requests_RTXPRO6000_Llama-3.1-8B.csv.gz"
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One published closed-loop point of vLLM."""
-
-    model: str
-    precision: str
-    system: str
-    version: str
-    tensor_parallel: int
-    concurrency: int
-    prompt_tokens: int
-    output_tokens: int
-    tpot_s: float
-    ttft_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +37,9 @@ class Tick:
     prompt_tokens_per_s: float
 
 
-def read_points(folder: Path, *, system: str, largest_concurrency: int = 64) -> list[Point]:
-    """Points of vLLM on one GPU kind, Llama-3.1-70B and Qwen3-32B, without overload.
-
-    Llama-3.1-8B in fp8 is left out: concurrency, prompts and times of its points imply 118,000 prompt tokens
-    a second on one H200, more than its peak rate allows, so prompts were cached.
-    """
-    points = []
-    for row in csv_rows(folder / POINTS, ("backend", "model_path", "system", "silicon_tpot_ms")):
-        if row["backend"] != "vllm" or row["system"] != system or not row["silicon_concurrency"]:
-            continue
-        if not any(name in row["model_path"] for name in ("Llama-3.1-70B", "Qwen3-32B")):
-            continue
-        if float(row["silicon_ttft_ms"]) > 1e3 * _OVERLOAD_S:
-            continue
-        if float(row["silicon_concurrency"]) > largest_concurrency or row["precision"] == "fp4":
-            continue
-        points.append(
-            Point(
-                model=row["model_path"].rpartition("/")[2].removesuffix("-FP8").removesuffix("-Instruct"),
-                precision=row["precision"] or "bfloat16",
-                system=system,
-                version=row["backend_version"] or "of autumn 2025",
-                tensor_parallel=int(row["tp_size"]),
-                concurrency=int(float(row["silicon_concurrency"])),
-                prompt_tokens=int(row["isl"]),
-                output_tokens=int(row["osl"]),
-                tpot_s=1e-3 * float(row["silicon_tpot_ms"]),
-                ttft_s=1e-3 * float(row["silicon_ttft_ms"]),
-            )
-        )
-    return points
-
-
 def predicted(profile: Profile, point: Point) -> Steady | None:
     """What the profile says of a point; None where it lacks the model."""
-    terms = next((t for t in profile.models if _is(t, point)), None)
+    terms = terms_of(profile, point)
     if terms is None:
         return None
     return steady_state(
@@ -99,15 +48,6 @@ def predicted(profile: Profile, point: Point) -> Steady | None:
         concurrency=point.concurrency,
         prompt_tokens=point.prompt_tokens,
         output_tokens=point.output_tokens,
-    )
-
-
-def _is(terms: ModelTerms, point: Point) -> bool:
-    name = point.model.replace("Llama-3.1-70B", "Llama-3.3-70B")
-    return (
-        terms.model.name.removesuffix("-FP8") == name
-        and terms.model.weights_dtype.value == point.precision
-        and terms.tensor_parallel == point.tensor_parallel
     )
 
 

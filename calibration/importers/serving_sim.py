@@ -14,7 +14,7 @@ from advisor.errors import InputError
 from advisor.profile import ModelTerms, Profile
 from advisor.spec.device import Device
 from calibration.importers import carried
-from calibration.importers.aiconfigurator import CAPTURED
+from calibration.importers.engines import CAPTURED
 from calibration.importers.serving_sim_files import LICENCE, ORIGIN, LayerTables, known_tables, read_tables
 from calibration.importers.serving_sim_terms import terms_of
 

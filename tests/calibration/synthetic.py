@@ -23,13 +23,17 @@ def gemm_ms(m: float, n: float, k: float) -> float:
     return 1e-6 * (m * n * k) ** 0.5
 
 
-def write_tables(root: Path, system: str = "h100_sxm") -> Path:
-    """Write every table of one system; returns the `systems` folder."""
+def write_tables(root: Path, system: str = "h100_sxm", engine: str = "vllm") -> Path:
+    """Write every table of one system and engine; returns the `systems` folder.
+
+    SGLang's decode table holds a second, ten times slower kernel for some of the shapes.
+    """
+    reduces = {"vllm": "vLLM_custom", "sglang": "SGLang_CustomAllReduce"}[engine]
     gemm = [(m, n, k) for m in GEMM_M for n in GEMM_NK for k in GEMM_NK]
     _write(
         root,
         system,
-        "gemm/vllm",
+        f"gemm/{engine}",
         "gemm_perf",
         {
             "gemm_dtype": ["bfloat16"] * len(gemm),
@@ -43,7 +47,7 @@ def write_tables(root: Path, system: str = "h100_sxm") -> Path:
     _write(
         root,
         system,
-        "attention/vllm",
+        f"attention/{engine}",
         "context_attention_perf",
         {
             "kernel_source": ["vllm_flash_attn_fa3"] * len(prompts),
@@ -58,10 +62,14 @@ def write_tables(root: Path, system: str = "h100_sxm") -> Path:
         },
     )
     decode = [(2**b, 2**s - 1, h) for b in range(11) for s in range(1, 16) for h in HEADS]
+    kernels: list[object] = ["main"] * len(decode)
+    if engine == "sglang":
+        decode += decode[: len(decode) // 2]
+        kernels += ["other"] * (len(decode) - len(kernels))
     _write(
         root,
         system,
-        "attention/vllm",
+        f"attention/{engine}",
         "generation_attention_perf",
         {
             "batch_size": [b for b, _, _ in decode],
@@ -70,17 +78,21 @@ def write_tables(root: Path, system: str = "h100_sxm") -> Path:
             "num_key_value_heads": [h[1] for _, _, h in decode],
             "head_dim": [128] * len(decode),
             "kv_cache_dtype": ["bfloat16"] * len(decode),
-            "latency": [DECODE_START_MS + DECODE_TOKEN_MS * b * (s + 1) * h[1] / 8 for b, s, h in decode],
+            "kernel_source": kernels,
+            "latency": [
+                (1 if kernel == "main" else 10) * (DECODE_START_MS + DECODE_TOKEN_MS * b * (s + 1) * h[1] / 8)
+                for (b, s, h), kernel in zip(decode, kernels, strict=True)
+            ],
         },
     )
     sizes = [(n, 2**e, kind) for n in (2, 4, 8) for e in range(7, 28) for kind in ("graph", "eager")]
     _write(
         root,
         system,
-        "comm/vllm",
+        f"comm/{engine}",
         "custom_allreduce_perf",
         {
-            "kernel_source": [f"vLLM_custom_{kind}" for _, _, kind in sizes],
+            "kernel_source": [f"{reduces}_{kind}" for _, _, kind in sizes],
             "num_gpus": [n for n, _, _ in sizes],
             "message_size": [e for _, e, _ in sizes],
             "latency": [REDUCE_MS if kind == "graph" else 4 * REDUCE_MS for _, _, kind in sizes],

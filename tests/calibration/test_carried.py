@@ -15,7 +15,8 @@ from advisor.spec.model import ALL_LINEAR, adapter_bytes
 from advisor.spec.speculation import Acceptance
 from calibration.fit import Fit
 from calibration.importers import carried
-from calibration.importers.public_fits import epsilon_s, fit_host, predicted, read_points
+from calibration.importers.public_fits import epsilon_s, fit_host, predicted
+from calibration.importers.published import read_points
 from calibration.importers.server_memory import fit_loads
 from tests.calibration.test_steady import PROFILE, TERMS
 
@@ -87,7 +88,7 @@ def test_loads_are_fitted_without_the_first_of_each_start(tmp_path: Path) -> Non
 
 def _points(folder: Path, rows: list[str]) -> Path:
     header = (
-        "backend,backend_version,model_path,system,precision,isl,osl,silicon_concurrency,tp_size,"
+        "backend,backend_version,model_path,system,precision,isl,osl,silicon_concurrency,tp_size,dump,"
         "silicon_ttft_ms,silicon_tpot_ms"
     )
     path = folder / "measured_ttft_tpot_agg.csv.gz"
@@ -104,15 +105,15 @@ def test_host_time_is_what_a_serial_engine_takes_beyond_the_device(tmp_path: Pat
     )
     profile = PROFILE.model_copy(update={"models": terms})
     rows = [
-        f"vllm,0.12,Qwen/Qwen3-32B,h100_sxm,{precision},100,1000,{count},1,50,1"
+        f"vllm,0.12,Qwen/Qwen3-32B,h100_sxm,{precision},100,1000,{count},1,x,50,1"
         for precision in ("", "fp8")
         for count in (1, 4, 16, 64)
     ]
     rows += [
-        "vllm,0.12,Qwen/Qwen3-32B,h100_sxm,,100,1000,4,1,9000,1",  # overload
-        "vllm,0.12,Qwen/Qwen3-32B,h100_sxm,,100,1000,128,1,50,1",  # too many
-        "sglang,1,Qwen/Qwen3-32B,h100_sxm,,100,1000,4,1,50,1",
-        "vllm,0.12,openai/gpt-oss-20b,h100_sxm,,100,1000,4,1,50,1",
+        "vllm,0.12,Qwen/Qwen3-32B,h100_sxm,,100,1000,4,1,x,9000,1",  # overload
+        "vllm,0.12,Qwen/Qwen3-32B,h100_sxm,,100,1000,128,1,x,50,1",  # too many
+        "sglang,1,Qwen/Qwen3-32B,h100_sxm,,100,1000,4,1,x,50,1",
+        "vllm,0.12,openai/gpt-oss-20b,h100_sxm,,100,1000,4,1,x,50,1",
     ]
     points = read_points(_points(tmp_path, rows), system="h100_sxm")
     assert len(points) == 8

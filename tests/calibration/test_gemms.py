@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.importers.gemms import GemmTable, cross_validation, gemm_table
-from calibration.importers.tables import Tables
+from calibration.importers.gemms import GemmTable, _regular, cross_validation, gemm_table
+from calibration.importers.tables import Rows, Tables
 from tests.calibration.synthetic import gemm_ms
 
 SIZE = st.floats(64, 65536)
@@ -78,3 +78,14 @@ class _Fixed:
 
     def rows(self, *_: object, **__: object) -> object:
         return self._rows
+
+
+def test_a_value_that_few_shapes_have_is_left_out() -> None:
+    """As in a table that measured n = 1 for a single k: it would be a hole at the smallest shape."""
+    shapes = [(m, n, k) for m in (1, 8) for n in (8, 64) for k in (16, 32, 64, 128)]
+    grid = np.asarray([*shapes, (1, 1, 128), (8, 1, 128)], dtype=np.float64)
+    columns = dict(zip(("m", "n", "k"), grid.T, strict=True))
+    regular = _regular(Rows("x", columns | {"latency": np.ones(len(grid))}))
+    assert len(regular) == len(shapes)
+    assert regular.number("n").min() == 8
+    assert len(_regular(regular)) == len(shapes)

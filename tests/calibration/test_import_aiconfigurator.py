@@ -23,6 +23,7 @@ from calibration.importers.dense import dense_gemms_s
 from calibration.importers.gemms import gemm_table
 from calibration.importers.lora_gemms import lora_gemms_s
 from calibration.importers.tables import Tables
+from tests.calibration.synthetic import write_tables
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -72,9 +73,51 @@ def test_a_model_that_is_not_in_the_catalog_is_refused(systems: Path) -> None:
         _import(systems, "Lama-3.1-8B")
 
 
-def test_another_engine_is_refused_with_the_reason(systems: Path) -> None:
-    with pytest.raises(InputError, match="--engine is sglang; allowed: vllm"):
+def test_an_engine_without_tables_is_refused_with_what_there_is(systems: Path) -> None:
+    with pytest.raises(InputError, match="--engine is sglang; allowed for h100_sxm: vllm"):
         import_profile("h100_sxm", "sglang", created=NOW, producer="test", folder=str(systems))
+    with pytest.raises(InputError, match="--engine is tgi; allowed: vllm, sglang, trtllm"):
+        import_profile("h100_sxm", "tgi", created=NOW, producer="test", folder=str(systems))
+
+
+def test_what_sglang_borrows_from_vllm_is_said_and_less_sure(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    write_tables(tmp_path, engine="sglang")
+    mine = import_profile(
+        "h100_sxm", "sglang", created=NOW, producer="test", models=("Llama-3.1-8B",), folder=str(tmp_path)
+    )
+    theirs = _import(tmp_path)
+    assert (mine.name, mine.engine) == ("h100_sxm-sglang", "sglang")
+    borrowed = [
+        (getattr(mine, name), getattr(theirs, name)) for name in ("host", "frontend", "memory", "startup")
+    ]
+    borrowed += [*zip(mine.loads, theirs.loads, strict=True), (mine.models[0].lora, theirs.models[0].lora)]
+    for ours, original in borrowed:
+        tables = original.source.replace("h100_sxm, vllm", "h100_sxm, sglang")
+        assert ours.source == f"vLLM's, in place of SGLang's: {tables}"
+        assert ours.interval[0] == pytest.approx(original.interval[0] / 1.5, rel=0.05)
+        assert ours.interval[1] == pytest.approx(original.interval[1] * 1.5, rel=0.05)
+    for own in (mine.models[1].dense, mine.models[1].attn_decode, mine.models[1].all_reduce):
+        assert own is not None
+        assert "sglang 0.24.0" in own.source
+    assert mine.graph_sizes[:6] == (1, 2, 4, 8, 12, 16)
+    assert mine.graph_sizes[-1] == 256
+
+
+def test_of_two_kernels_for_the_same_shapes_the_one_measured_most_counts(tmp_path: Path) -> None:
+    """The second kernel of the synthetic tables is ten times slower; the laws of the first are met."""
+    write_tables(tmp_path)
+    write_tables(tmp_path, engine="sglang")
+    mine = import_profile(
+        "h100_sxm", "sglang", created=NOW, producer="test", models=("Llama-3.1-8B",), folder=str(tmp_path)
+    )
+    ours, theirs = mine.models[0].attn_decode, _import(tmp_path).models[0].attn_decode
+    assert ours.fixed_s == theirs.fixed_s
+    assert ours.per_context_token_s == theirs.per_context_token_s
+    one, other = mine.models[1].all_reduce, _import(tmp_path).models[1].all_reduce
+    assert one is not None
+    assert other is not None
+    assert one.y_s[0] == other.y_s[0]
 
 
 def test_the_command_writes_a_profile_that_loads(systems: Path, tmp_path: Path) -> None:

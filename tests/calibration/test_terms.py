@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from advisor.catalog.hardware import device
 from advisor.catalog.shapes import model
 from advisor.errors import InputError
-from advisor.spec.spec import WeightsDtype
+from advisor.spec.spec import Origin, WeightsDtype
 from calibration.importers.all_reduce import AllReduceTable
 from calibration.importers.attention import NEW_TOKENS, DecodeTable, Heads, PrefillTable
 from calibration.importers.dense import KERNEL_S, elementwise_s, knots, rising
@@ -116,3 +116,16 @@ def test_straight_lines_through_the_knots_stay_close_to_every_point(steps: list[
     assert keep[-1] == len(steps) - 1
     off = np.abs(np.interp(x, x[keep], y[keep]) / y - 1)
     assert off.max() <= error + 1e-9
+
+
+def test_products_beyond_the_table_are_marked_and_past_twice_refused(tables: Tables) -> None:
+    """The synthetic table ends at 65,536: gate and up of 98,304 are half as far again, of 196,608 thrice."""
+    operators = Operators(tables, device("H100-80-SXM"), 512)
+    inside = operators.terms(LLAMA, 1).dense
+    half = operators.terms(LLAMA.model_copy(update={"intermediate_size": 49152}), 1).dense
+    assert inside.origin is Origin.MEASURED
+    assert half.origin is Origin.EXTRAPOLATED
+    assert "1.50 times beyond the measured" in half.source
+    assert half.interval[1] > inside.interval[1] + 0.05
+    with pytest.raises(InputError, match=r"product of n = 196608 .*allowed: at most 2 times beyond"):
+        operators.terms(LLAMA.model_copy(update={"intermediate_size": 98304}), 1)

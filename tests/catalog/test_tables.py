@@ -38,7 +38,7 @@ def test_each_json_row_has_a_source_and_a_date(file: Path) -> None:
 def test_every_table_reads() -> None:
     assert len(models()) >= 25
     assert len(not_modelled()) >= 30
-    assert len(devices()) == 20
+    assert len(devices()) == 24
     assert {row.name for row in engines()} == {"vllm", "sglang", "trt-llm", "lorax", "tgi", "llama.cpp"}
     assert lora_offers("fireworks")
 
@@ -66,7 +66,7 @@ def test_own_rows_add_to_the_catalog_and_replace_its_rows(
     assert device("mine").memory_bytes == 1000 * 2**20
     assert device("H100-80-SXM").bandwidth_bytes_per_s == 9e9
     assert device("L40S").memory_bytes == 46068 * 2**20
-    assert len(devices()) == 21
+    assert len(devices()) == 25
 
 
 def test_own_prices_count_as_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,52 @@
+"""Which shipped profiles a scenario reads: no more than it may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.catalog.capabilities import engine
+from advisor.errors import InputError
+from advisor.profile import find_profiles, load_profile, profile_head
+from advisor.search.question import resolve, shipped_for
+from advisor.spec.scenario import Scenario
+from tests.questions import scenario
+
+
+def _asks(name: str = "vllm", devices: tuple[str, ...] = ()) -> Scenario:
+    return scenario(engine={"name": name}, devices=list(devices))
+
+
+def test_the_first_lines_say_engine_and_device() -> None:
+    for path in find_profiles().values():
+        whole, head = load_profile(path), profile_head(path)
+        assert head == (whole.engine, whole.device.name)
+
+
+def test_another_file_has_no_head(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text('{"engine": "vllm"}')
+    assert profile_head(path) is None
+    path.write_bytes(b"\xff\xfe\x00")
+    assert profile_head(path) is None
+
+
+def test_named_devices_are_read_and_no_others() -> None:
+    found = shipped_for(_asks(devices=("H100", "L40S")), engine("vllm"))
+    assert [one.name for one in found] == ["h100_sxm-vllm", "l40s-vllm"]
+    found = shipped_for(_asks("sglang", devices=("L40S",)), engine("sglang"))
+    assert [one.name for one in found] == ["l40s-sglang"]
+
+
+def test_without_names_every_profile_of_the_engine_is_read() -> None:
+    found = shipped_for(_asks(), engine("sglang"))
+    assert {one.engine for one in found} == {"sglang"}
+    assert len(found) == sum(name.endswith("-sglang") for name in find_profiles())
+
+
+def test_a_device_without_a_profile_still_says_which_have_one() -> None:
+    with pytest.raises(InputError, match=r"devices is T4; allowed with engine vllm: .*A100-80-SXM.*L40S"):
+        resolve(_asks(devices=("T4", "L40S")), None, Path())
+    with pytest.raises(InputError, match="did you mean L40S"):
+        resolve(_asks(devices=("L40SS",)), None, Path())
