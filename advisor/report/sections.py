@@ -265,7 +265,12 @@ def _turns(rec: Recommendation) -> Section | None:
 
 def _sure(rec: Recommendation) -> Section | None:
     found = rec.certainty
-    return Section("sure", "How sure", (found.text,), tables=sure.tables(rec, found)) if found else None
+    if found is None:
+        return None
+    text = found.text
+    for key in sorted(found.compared, key=len, reverse=True):  # no key is within another that is longer
+        text = text.replace(key, ranking.named(rec, key))
+    return Section("sure", "How sure", (text,), tables=sure.tables(rec, found))
 
 
 def _tokens(rec: Recommendation) -> Section | None:

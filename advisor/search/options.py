@@ -9,9 +9,21 @@ from advisor.recommendation import Option, Pool
 from advisor.search.candidates import spec_choice
 from advisor.search.origins import origin_of, terms_of
 from advisor.search.pools import SizedPlan
-from advisor.search.question import Offer, Question
+from advisor.search.question import Offer, Question, facts_of
 from advisor.search.trial import PoolTraffic, Trial
 from advisor.spec.quantities import told_apart
+
+
+def _tokens_per_s(question: Question, trial: Trial) -> tuple[float, float]:
+    """All tokens and output tokens a second: those asked for where all are served, else what came out.
+
+    A trial ends later than its last request arrives, and serves that much less a second than it is asked for.
+    """
+    if not trial.steady:
+        return trial.outcome.total_tokens_per_s, trial.outcome.output_tokens_per_s
+    facts = facts_of(question)
+    output = facts.rate_rps * facts.output_tokens_mean
+    return output + facts.rate_rps * facts.prompt_tokens_mean, output
 
 
 def option_of(
@@ -27,8 +39,7 @@ def option_of(
     degree, price = variant.terms.tensor_parallel, offer.price
     cost = None
     if price is not None:
-        out = trial.outcome
-        cost = cost_of(plan.devices, price.usd_per_hour, out.total_tokens_per_s, out.output_tokens_per_s)
+        cost = cost_of(plan.devices, price.usd_per_hour, *_tokens_per_s(question, trial))
     reason, bound = _reason(question, sized, None if cost is None else cost.usd_per_hour)
     terms = terms_of(variant, trial.outcome)
     return Option(

@@ -108,7 +108,8 @@ class Sizer:
             return Screened(Plan(variant, limits, replicas), not floor, False, tried, floor)
         sizer = replace(self, affordable=min(self.most, _SCREEN_FACTOR * guess + 2))
         sized = sizer.one_pool(variant, limits, traffic[0], guess)
-        if limits.max_loras and sized.plan.replicas[0] > guess:  # for want of slots? Algebra knows only means
+        short = sized.plan.replicas[0] > guess or not sized.trial.holds
+        if limits.max_loras and short:  # for want of slots? Algebra knows only means
             sized = sizer.climbed(sized, self._rungs(variant, traffic[0]), traffic[0])
         return Screened(sized.plan, sized.trial.holds, sized.stagnant, tried)
 

@@ -20,6 +20,8 @@ from advisor.trace.trace import BASE, Ints, Trace
 
 _WAITS = [CAUSES.index("queue"), CAUSES.index("adapter_wait")]
 _GROWTH_S = 1.0
+_DRAIN_SHARE = 0.5
+"""Of the trace's length: what takes longer than this after the last arrival was more than replicas carry."""
 _GROWTH_RATIO = 2.0
 
 
@@ -125,7 +127,11 @@ def _subset(trace: Trace, index: Ints) -> Trace:
 
 
 def is_steady(result: SimResult) -> bool:
-    """Whether all finished and waiting did not grow from the second to the last quarter of arrivals."""
+    """Whether all finished, waiting did not grow, and the rest was done soon after the last arrival.
+
+    Growth is from the second to the last quarter of arrivals. Where adapters starve, early requests wait
+    longest: there the long rest tells.
+    """
     count = len(result.arrival_s)
     if count < 40:
         return bool(result.done.all())
@@ -133,7 +139,11 @@ def is_steady(result: SimResult) -> bool:
         return False
     waits = result.ttft_causes_s[:, _WAITS].sum(axis=1)
     early, late = float(waits[count // 4 : count // 2].mean()), float(waits[-count // 4 :].mean())
-    return not (late > _GROWTH_RATIO * early and late - early > _GROWTH_S)
+    if late > _GROWTH_RATIO * early and late - early > _GROWTH_S:
+        return False
+    span_s = float(result.arrival_s[-1] - result.arrival_s[0])
+    left_s = float(result.end_s - result.arrival_s[-1])
+    return left_s <= _DRAIN_SHARE * span_s + float((result.e2e_s - waits).max()) + _GROWTH_S
 
 
 @dataclass(frozen=True, slots=True)

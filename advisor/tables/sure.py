@@ -59,10 +59,11 @@ def tips(rec: Recommendation, sure: Certainty) -> Table:
 
     def cells(tip: Tip) -> tuple[Cell, ...]:
         low, high = tip.interval or (None, None)
-        option = tip.above_option if tip.below is None else tip.below_option
-        to = named(rec, option) if option is not None else None
+        to = " or ".join(
+            dict.fromkeys(named(rec, one) for one in (tip.below_option, tip.above_option) if one)
+        )
         origin = "" if tip.origin is None else tip.origin.value
-        return (tip.input, origin, low, high, tip.below, tip.above, tip.chance, to)
+        return (tip.input, origin, low, high, tip.below, tip.above, tip.chance, to or None)
 
     return Table(
         "tips",

@@ -52,10 +52,14 @@ def summary_of(question: Question, found: Found) -> str:
         rate = question.whole.rate_rps
         parts.append(f"At the asked load of {rate:.3g} requests/s: {_limits(option.checks)}.")
     if option.way in ("multi-lora", "hybrid") and option.limits is not None and option.memory is not None:
-        parts.append(
-            f"Keep max_loras at {option.limits.max_loras}: fewer slots make requests wait for their adapter, "
-            f"more take KV memory ({option.memory.slots_bytes / 2**30:.1f} GiB are slots now)."
-        )
+        kept = f"{option.memory.slots_bytes / 2**30:.1f} GiB are slots now"
+        if question.scenario.engine.max_loras is None:
+            parts.append(
+                f"Keep max_loras at {option.limits.max_loras}: fewer slots make requests wait for their "
+                f"adapter, more take KV memory ({kept})."
+            )
+        else:
+            parts.append(f"max_loras is {option.limits.max_loras}, as you set it ({kept}).")
     parts.extend(_margin(found, option))
     parts.extend(_rival(found, option))
     reference = next(
@@ -125,7 +129,12 @@ def _limits(checks: tuple[SloCheck, ...]) -> str:
             texts.append(f"goodput {check.value:.1%} (asked {check.limit:.1%})")
         else:
             value, limit = told_apart(check.value * 1e3, check.limit * 1e3)
-            texts.append(f"{check.metric.upper()} p{check.percentile:g} {value} ms (limit {limit} ms)")
+            unit = "ms"
+            if check.limit >= 10.0:
+                unit, (value, limit) = "s", told_apart(check.value, check.limit)
+            texts.append(
+                f"{check.metric.upper()} p{check.percentile:g} {value} {unit} (limit {limit} {unit})"
+            )
     return ", ".join(texts) if texts else "no latency limit was asked and no queue grows"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from calibration.commands.terminal import check_new, clear_errors, command_line, progress, seconds
+from calibration.commands.terminal import check_new, clear_errors, command_line, example, progress, seconds
 
 if TYPE_CHECKING:
     from advisor.profile import Profile
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from calibration.endpoint.whole import Wish
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "calibrate endpoint --url http://gpu1:8000 --model Llama-3.1-8B --device H100-80-SXM --out mine.json",
+        "calibrate endpoint --url http://gpu1:8000 --model base --shape Llama-3.1-8B --device L40S \\",
+        "  --adapter sql --adapter chat --max-loras 4 --max-lora-rank 16 --budget 5min --out mine.json",
+    )
+)
 @click.option("--url", required=True, help="The server, such as http://127.0.0.1:8000; asked alone.")
 @click.option("--model", required=True, help="The base model's name there.")
 @click.option("--adapter", "adapters", multiple=True, metavar="NAME[=PATH]",
@@ -50,17 +56,11 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Profile to write: NAME.json.")
 @click.option("--force", is_flag=True, help="Overwrite the profile and its samples.")
 def endpoint(out: Path, *, force: bool, **given: Any) -> None:
-    r"""Measure a running server from outside, and write a profile.
+    """Measure a running server from outside, and write a profile.
 
     Sends streaming completions whose prompts never repeat: single prompts, streams side by side, each for
     the base and for adapters, then more and more streams until the server gives no more. Whoever uses the
     server meanwhile feels it. Raw figures go to NAME.samples.jsonl beside the profile.
-
-    \b
-    Example:
-      calibrate endpoint --url http://gpu1:8000 --model Llama-3.1-8B --device H100-80-SXM --out mine.json
-      calibrate endpoint --url http://gpu1:8000 --model base --shape Llama-3.1-8B --device L40S \
-        --adapter sql --adapter chat --max-loras 4 --max-lora-rank 16 --budget 5min --out mine.json
     """
     with clear_errors():
         from advisor.profile import save_profile

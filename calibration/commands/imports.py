@@ -124,19 +124,15 @@ def llmservingsim(folder: Path, gpu: str, models: str | None, out: Path, *, forc
         write(found, out)
 
 
-@import_group.command()
+@import_group.command(epilog=example("calibrate import vidur vidur/data/profiling --gpu a40 --out a40.json"))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--gpu", required=True, help="As the tables call it, such as a40.")
 @click.option("--models", default=None, help="As the tables call them, with ',' between; all if left out.")
 @out_options
 def vidur(folder: Path, gpu: str, models: str | None, out: Path, *, force: bool) -> None:
-    r"""Import Vidur's tables of a model's products; attention and all else come from the datasheet.
+    """Import Vidur's tables of a model's products; attention and all else come from the datasheet.
 
     FOLDER is its data/profiling, or holds the medians of several models (vidur_mlp_ops_median.csv.gz).
-
-    \b
-    Example:
-      calibrate import vidur vidur/data/profiling --gpu a40 --out a40.json
     """
     with clear_errors():
         check_new(out, "--out", force=force)

@@ -21,7 +21,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Run:
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("COLUMNS", "180")
+
     def call(*args: str) -> tuple[int, str, str]:
         code = run(root, "advisor", args)
         out, err = capfd.readouterr()
