@@ -94,9 +94,9 @@ def test_a_rank_above_the_largest_is_refused_only_unmerged() -> None:
         ("vllm", "eagle3", False, {"method-note": False}),
         ("vllm", "eagle3", True, {}),
         ("vllm", "draft_model", False, {"method-note": False}),
-        ("sglang", "draft_model", False, {"method-without-lora": True}),
-        ("sglang", "draft_model", True, {}),
-        ("sglang", "ngram", False, {}),
+        ("sglang", "draft_model", False, {"method-without-lora": True, "prompts-first": False}),
+        ("sglang", "draft_model", True, {"prompts-first": False}),
+        ("sglang", "ngram", False, {"prompts-first": False}),
         ("trt-llm", "ngram", False, {"method-without-lora": True, "trt-speculation": False}),
         ("trt-llm", "ngram", True, {"trt-speculation": False}),
         ("lorax", "eagle3", False, {"method-unknown": True}),
@@ -139,7 +139,7 @@ def test_the_base_alone_meets_no_rule_about_adapters() -> None:
 
 def test_refusals_come_first_and_read_as_sentences() -> None:
     verdicts = check(engine("sglang"), adapters("rslora", "dora"), LLAMA, merged=False)
-    assert [verdict.refuses for verdict in verdicts] == [True, False]
+    assert [verdict.refuses for verdict in verdicts] == [True, False, False]
     assert verdicts[0].sentence.startswith("sglang does not serve DoRA adapters unmerged. Merge them;")
     for row in engines():
         every: tuple[Trait, ...] = ("dora", "alora", "init", "bias", "patterns", "rslora", "modules_to_save")
