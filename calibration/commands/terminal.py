@@ -25,11 +25,6 @@ def example(*lines: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def example(*lines: str) -> str:
-    """The end of a help page."""
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 @contextmanager
 def clear_errors(resume: str = "") -> Iterator[None]:
     """Print what is the user's to mend as plain sentences and exit with the error's code.
