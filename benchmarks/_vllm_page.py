@@ -26,7 +26,7 @@ class Pair:
     predicted: float
     measured: float
     error: float
-    raw_error: float  # of the prediction for a machine as fast as when it was calibrated
+    adjusted_error: float  # of the prediction for a machine as slow as beside the replays
     noise: float
 
     @property
@@ -48,15 +48,15 @@ class Pair:
 def pairs_of(case: dict[str, Any]) -> list[Pair]:
     """TTFT, TPOT and E2E at three percentiles."""
     replays = [Figures.model_validate(one) for one in case["replays"]]
-    predicted = median_figures([Figures.model_validate(one) for one in case["predicted"]])
-    measured, foreseen = median_figures(replays), Figures.model_validate(case["foreseen"])
-    noise, off, raw = noise_floor(replays), errors(predicted, measured), errors(foreseen, measured)
+    adjusted = median_figures([Figures.model_validate(one) for one in case["predicted"]])
+    measured, predicted = median_figures(replays), Figures.model_validate(case["foreseen"])
+    noise, off, at_speed = noise_floor(replays), errors(predicted, measured), errors(adjusted, measured)
     found = []
     for latency in ("ttft", "tpot", "e2e"):
         for name in ALLOWED:
             key = f"{latency} {name}"
             left, right = (getattr(one, f"{latency}_s")[name] for one in (predicted, measured))
-            found.append(Pair(case["name"], key, left, right, off[key], raw[key], noise.get(key, 0.0)))
+            found.append(Pair(case["name"], key, left, right, off[key], at_speed[key], noise.get(key, 0.0)))
     return found
 
 
@@ -64,10 +64,12 @@ def pairs(found: dict[str, Any]) -> str:
     """All of them as CSV, seconds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "figure", "predicted_s", "measured_s", "error", "raw_error", "noise", "holds"])
+    writer.writerow(
+        ["case", "figure", "predicted_s", "measured_s", "error", "adjusted_error", "noise", "holds"]
+    )
     for case in found["cases"]:
         for pair in pairs_of(case):
-            numbers = (pair.predicted, pair.measured, pair.error, pair.raw_error, pair.noise)
+            numbers = (pair.predicted, pair.measured, pair.error, pair.adjusted_error, pair.noise)
             writer.writerow([pair.case, pair.figure, *(f"{n:.5g}" for n in numbers), int(pair.holds)])
     return text.getvalue()
 
@@ -90,13 +92,13 @@ def section(found: dict[str, Any]) -> str:
         cells = [cell if pair.holds else f"**{cell}**" for cell, pair in zip(cells, of_case, strict=True)]
         rows.append([case["name"], str(case["requests"]), slow, *cells])
     load = found["load_average"]
-    off, raw = ([abs(getattr(p, name)) for p in every] for name in ("error", "raw_error"))
+    off, adjusted = ([abs(getattr(p, name)) for p in every] for name in ("error", "adjusted_error"))
     first = (
         f"vLLM {found['vllm']} on {found['device']}, {found['created'][:10]}, {found['took_s']} s; load "
         f"average {load['before']:.1f} before and {load['after']:.1f} after. "
         f"{sum(p.holds for p in every)} of {len(every)} figures hold, "
         f"{sum(abs(p.error) <= p.target for p in every)} of them by the target itself; the others by the "
         f"difference between replays, in the median {float(np.median([p.noise for p in every])):.0%}. Median "
-        f"absolute error {float(np.median(off)):.1%}, without the slowness {float(np.median(raw)):.1%}."
+        f"absolute error {float(np.median(off)):.1%}, with the slowness {float(np.median(adjusted)):.1%}."
     )
     return f"{first}\n\n{table(head, rows)}"
