@@ -56,7 +56,9 @@ def plot_pairs(name: str, rows: Sequence[dict[str, Any]], metrics: dict[str, str
         dots = dots.encode(
             x=alt.X("m:Q", scale=log, title=f"measured {title}"),
             y=alt.Y("p:Q", scale=log, title=f"predicted {title}"),
-            color=alt.Color("group:N", title=None, scale=alt.Scale(range=_COLOURS)),
+            color=alt.Color(
+                "group:N", title=None, scale=alt.Scale(range=_COLOURS), legend=alt.Legend(labelLimit=420)
+            ),
             shape=alt.Shape("group:N", title=None),
         )
         panels.append((line + dots).properties(width=250, height=250))
