@@ -75,7 +75,12 @@ def engines(found: Sequence[EngineCapability]) -> Table:
 
 def models_of(profile: Profile) -> str:
     """The models that a profile has terms for."""
-    return ", ".join(sorted({f"{terms.model.name} (TP {terms.tensor_parallel})" for terms in profile.models}))
+    degrees: dict[str, set[int]] = {}
+    for terms in profile.models:
+        degrees.setdefault(terms.model.name, set()).add(terms.tensor_parallel)
+    return ", ".join(
+        f"{name} (TP {', '.join(map(str, sorted(found)))})" for name, found in sorted(degrees.items())
+    )
 
 
 def profiles(found: Sequence[Profile]) -> Table:
