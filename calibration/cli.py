@@ -11,6 +11,7 @@ from calibration.commands import (
     datasheet,
     endpoint,
     experiments,
+    fitruns,
     importresults,
     imports,
     judge,
@@ -37,6 +38,7 @@ main.add_command(serving.serve)
 main.add_command(serving.replay)
 main.add_command(judge.validate)
 main.add_command(compare.compare)
+main.add_command(fitruns.fit)
 main.add_command(judge.acceptance)
 main.add_command(claims.claims)
 main.add_command(experiments.demo)
