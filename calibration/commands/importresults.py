@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from calibration.commands.terminal import as_json_option, check_new, clear_errors, command_line
+from calibration.commands.terminal import (
+    as_json_option,
+    check_new,
+    clear_errors,
+    command_line,
+    example,
+)
 
 if TYPE_CHECKING:
     from calibration.results.measured import MeasuredRun
@@ -55,6 +61,65 @@ def add_to(group: click.Group) -> None:
     """Add one command a tool."""
     for tool in _TOOLS:
         group.add_command(command_of(tool))
+    group.add_command(server_runs)
+
+
+@click.command(
+    name="server-runs",
+    epilog=example(
+        "calibrate import server-runs runs.csv --column total_prompt_tokens=input_tokens --out runs.json",
+        "calibrate fit runs.json --model Llama-3.1-8B --device H100-80-SXM --out mine.json",
+    ),
+)
+@click.argument("table", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--column", "columns", multiple=True, metavar="FIELD=COLUMN",
+              help="Which column holds a field; repeatable.")  # fmt: skip
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE",
+              help="Only rows with this value; repeatable.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Measured runs to write, such as runs.json.")
+@click.option("--licence", default="", help="Of the table, kept beside them.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@as_json_option
+def server_runs(
+    table: Path, columns: tuple[str, ...], where: tuple[str, ...], *, as_json: bool, **given: Any
+) -> None:
+    """Import a table of measured runs: CSV, JSONL or Parquet, one row a run.
+
+    Columns are found by name: completed, duration_s, mean_prompt_tokens or total_prompt_tokens, the same of
+    output, ttft_mean_ms, tpot_p99_s and so on, max_concurrency, request_rate_rps, adapters, max_loras. Rows
+    that cannot be used are counted and the first of them named.
+    """
+    with clear_errors():
+        from calibration.results.measured import save_runs
+        from calibration.results.runstable import read_runs_table
+
+        if given["out"] is not None:
+            check_new(given["out"], "--out", force=given["force"])
+        found = read_runs_table(table, _pairs(columns, "--column"), _pairs(where, "--where"))
+        runs = _file_of(found.runs, [table], given["licence"])
+        if given["out"] is not None:
+            save_runs(runs, given["out"])
+        if as_json:
+            click.echo(runs.model_dump_json(indent=1))
+            return
+        click.echo(f"{len(found.runs)} runs; {len(found.left_out)} rows left out")
+        for line, reason in found.left_out[:_NAMED]:
+            click.echo(f"  line {line}: {reason}")
+        if given["out"] is not None:
+            click.echo(f"wrote {given['out']}")
+
+
+_NAMED: Final = 5
+
+
+def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """NAME=VALUE options."""
+    from advisor.errors import InputError
+
+    for one in given:
+        if "=" not in one:
+            raise InputError(f"{option} is {one}; allowed: NAME=VALUE.")
+    return {name: value for name, _, value in (one.partition("=") for one in given)}
 
 
 def _import(tool: str, files: Sequence[Path], given: dict[str, Any], *, as_json: bool) -> None:
