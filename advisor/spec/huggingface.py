@@ -82,7 +82,7 @@ def model_from_config(path: str | Path) -> ModelShape:
         "vocab_size": config.vocab_size,
         "tie_word_embeddings": tied if tied is not None else model_type == "gemma",
         "weights_dtype": _weights_dtype(raw.get("quantization_config"), source).value,
-        "source": source,
+        "source": str(Path(file.parent.name, file.name)),  # as it is named, wherever it lies
     }
     return validated(ModelShape, shape, source)
 

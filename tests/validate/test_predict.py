@@ -129,7 +129,7 @@ def test_time_of_a_burst_is_of_the_right_size(world: World) -> None:
         live, simulated = both(world, world.setup(preload=NAMES), burst(80))
         slowness = (before * pulse.slowness()) ** 0.5  # other work may hold the cores
     share = float(np.median(simulated.e2e_s) / np.median(live.e2e_s)) * slowness
-    assert 0.25 < share < 4.0, f"the simulated engine is not this engine: {share}, {slowness}"
+    assert 0.4 < share < 2.5, f"the simulated engine is not this engine: {share}, {slowness}"
     assert live.header.counters is not None
     assert simulated.load_s > 0
     assert 0.1 < simulated.load_s / live.header.counters["load_s"] < 10
@@ -159,8 +159,8 @@ def test_a_scenario_end_to_end(world: World) -> None:
     for option in found.options:
         assert option.predicted.answered == option.measured.answered == found.requests
         assert len(option.replays) == len(option.step_errors) == 2
-        assert all(-0.97 < error < 20.0 for error in option.step_errors)  # cores may be taken meanwhile
-        assert all(0.1 < slow < 30.0 for slow in option.slowness)
+        told = [(1 + error) * slow for error, slow in zip(option.step_errors, option.slowness, strict=True)]
+        assert all(0.2 < one < 5.0 for one in told), told  # cores may be taken meanwhile: both say so
         assert set(option.curves) == set(option.distances) == {"ttft", "tpot", "e2e"}
     assert found.options[0].measured.load_s > 0
     assert found.options[1].measured.load_s == 0
@@ -194,7 +194,7 @@ def test_the_pulse_is_what_the_profile_is_off_by(world: World) -> None:
         ground = Ground(world.setup(), Profile.model_validate_json(json.dumps(slow)))
         with pulse_of(ground) as pulse:
             found[factor].append(pulse.slowness())
-    assert min(found[1.0]) / min(found[4.0]) == pytest.approx(4.0, rel=0.5)
+    assert min(found[1.0]) / min(found[4.0]) == pytest.approx(4.0, rel=0.35)
 
 
 def slower(value: Any, factor: float, name: str = "") -> Any:
