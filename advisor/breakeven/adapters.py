@@ -11,14 +11,16 @@ import numpy as np
 
 from advisor.breakeven.answer import Crossing, MergeCurve, MergePoint, PackingCurve
 from advisor.breakeven.capacity import SIZES, Bench, Carried, merged_pools, multi_lora_pools
-from advisor.breakeven.crossing import finite, interval, last_above
+from advisor.breakeven.crossing import finite, last_above
 from advisor.breakeven.few import base_share_of, weights_of, with_adapters
 from advisor.breakeven.replicas import merged_replicas, merging_pays_from, replicas_for
 from advisor.deployment import Variant
 from advisor.robustness.inputs import Input, doubts_of, factors_of, spread_evenly
+from advisor.robustness.interval import interval
 from advisor.robustness.scaled import scaled
 from advisor.search.parallel import run_all
 from advisor.search.question import Question
+from advisor.spec.quantities import significant
 
 _LOADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _ROUND_COUNTS = (1, 8, 64, 512)
@@ -187,12 +189,8 @@ def _crossing_rps(at: float, every: Sequence[float]) -> Crossing:
     elif at == 0:
         words = "at any load"
     else:
-        words = f"from {_three_digits(at)} req/s on"
+        words = f"from {significant(at)} req/s on"
     return Crossing(value=finite(at), low=finite(low), high=finite(high), words=words)
-
-
-def _three_digits(value: float) -> str:
-    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def packing_curve(

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 from advisor.breakeven.answer import Crossing, TokensCurve
 from advisor.breakeven.capacity import SIZES
-from advisor.breakeven.crossing import finite, interval
+from advisor.breakeven.crossing import finite
 from advisor.breakeven.replicas import steps_of
+from advisor.robustness.interval import interval
 from advisor.search.question import Question, facts_of
 from advisor.search.tokens import prices_by_token, request_usd
+from advisor.spec.quantities import significant
 
 _SECONDS_PER_HOUR = 3600.0
 
@@ -71,5 +73,9 @@ def token_curves(
 
 def _crossing(at: float | None, every: Sequence[float | None]) -> Crossing:
     low, high = interval([math.inf if one is None else one for one in every])
-    words = "at no load: tokens cost less than full replicas" if at is None else f"from {at:.3g} req/s on"
+    words = (
+        "at no load: tokens cost less than full replicas"
+        if at is None
+        else f"from {significant(at)} req/s on"
+    )
     return Crossing(value=at, low=finite(low), high=finite(high), words=words)

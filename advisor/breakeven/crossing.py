@@ -1,11 +1,9 @@
-"""Where a curve crosses a level, and the interval of crossings over draws."""
+"""Where a curve crosses a level."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
 
 
 def last_above(x: Sequence[float], margin: Sequence[float]) -> float | None:
@@ -23,13 +21,6 @@ def last_above(x: Sequence[float], margin: Sequence[float]) -> float | None:
     here, after = margin[last], margin[last + 1]
     along = here / (here - after) if here > after else 0.0
     return float(math.exp(math.log(x[last]) + along * (math.log(x[last + 1]) - math.log(x[last]))))
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The values that 5 % and 95 % of the draws do not exceed (not interpolated: some may be infinite)."""
-    ordered = np.sort(np.asarray(values, dtype=float))
-    low, high = (int(np.ceil(share * len(ordered))) - 1 for share in (0.05, 0.95))
-    return float(ordered[max(low, 0)]), float(ordered[max(high, 0)])
 
 
 def finite(value: float | None) -> float | None:

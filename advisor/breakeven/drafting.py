@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.breakeven.answer import Crossing, DraftCurve, DraftPoint
-from advisor.breakeven.crossing import finite, interval, last_above
+from advisor.breakeven.crossing import finite, last_above
 from advisor.deployment import Drafting, Variant
 from advisor.robustness.inputs import Input, doubts_of, factors_of, spread_evenly
+from advisor.robustness.interval import interval
 from advisor.robustness.scaled import scaled
 from advisor.search.estimate import distinct
 from advisor.search.knobs import start_limits, with_slots

@@ -17,6 +17,7 @@ import numpy as np
 from advisor.certainty import Certainty, Share, Spread, Tip
 from advisor.robustness.decide import Judge, World, with_extra
 from advisor.robustness.inputs import Bounds, Input, spread_evenly
+from advisor.robustness.interval import interval
 from advisor.robustness.rivals import Rival, rivals_of
 from advisor.robustness.tipping import Subject, Tipping, subjects_of, tipping
 from advisor.robustness.words import said
@@ -258,11 +259,8 @@ def _answer(asked: Asked, drawn: Sequence[Drawn], estimate: Drawn, tips: tuple[T
 
 def _spread(name: str, estimate: float, values: Sequence[float]) -> Spread:
     """The values that 5 % and 95 % of the draws do not exceed."""
-    ordered = sorted(values)
-    low, high = (max(math.ceil(share * len(ordered)) - 1, 0) for share in (0.05, 0.95))
-    return Spread(
-        name=name, estimate=_finite(estimate), low=_finite(ordered[low]), high=_finite(ordered[high])
-    )
+    low, high = interval(values)
+    return Spread(name=name, estimate=_finite(estimate), low=_finite(low), high=_finite(high))
 
 
 def _finite(value: float) -> float | None:

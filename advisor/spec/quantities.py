@@ -12,6 +12,9 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+DASH: Final = "–"
+"""What stands where there is no number."""
+
 _NUMBER: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z$µμ/]+)\s*", re.ASCII)
 _LONGEST: Final = 40  # characters of a quantity; keeps the pattern's work small on absurd input
 
@@ -60,6 +63,19 @@ def duration_text(seconds: float) -> str:
     """Write seconds in the unit that people use; `parse` reads exactly the same number back."""
     ladder = (("h", 3600.0, 0), ("min", 60.0, 0), ("s", 1.0, 3), ("ms", 1e-3, 3), ("us", 1e-6, 3))
     return _text(seconds, ladder, "s")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with that many significant digits, thousands separated: 0.0123, 1.23, 12,300."""
+    if not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
+    if rounded and math.floor(math.log10(abs(rounded))) > math.floor(math.log10(abs(value))):
+        decimals = max(0, decimals - 1)  # 9.999 becomes 10.0, not 10.00
+    return f"{rounded:,.{decimals}f}"
 
 
 def told_apart(value: float, limit: float) -> tuple[str, str]:

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import math
 
-DASH = "–"
+from advisor.spec.quantities import DASH, significant
 
-
-def significant(value: float, digits: int = 3) -> str:
-    """Write a number with that many significant digits, thousands separated: 0.0123, 1.23, 12,300."""
-    if not math.isfinite(value):
-        return DASH
-    if value == 0:
-        return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
-    if rounded and math.floor(math.log10(abs(rounded))) > math.floor(math.log10(abs(value))):
-        decimals = max(0, decimals - 1)  # 9.999 becomes 10.0, not 10.00
-    return f"{rounded:,.{decimals}f}"
+__all__ = ["DASH", "count", "counted", "duration", "gib", "share", "signed", "significant", "times", "usd"]
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -48,13 +48,13 @@ def command_of(tool: str) -> click.Command:
         with clear_errors():
             _import(tool, files, given, as_json=as_json)
 
-    command.__doc__ = (
-        f"Import results of {_TOOLS[tool]}.\n\nPrints the runs; --out keeps them, --requests keeps each "
-        "request.\n\n\b\nExample:\n"
-        f"  calibrate import {tool} result.json --out runs.json\n"
-        f"  calibrate compare result.json --profile h100_sxm-vllm"
+    kept = "Prints the runs; --out keeps them, --requests keeps each request."
+    command.__doc__ = f"Import results of {_TOOLS[tool]}.\n\n{kept}"
+    usage = example(
+        f"calibrate import {tool} result.json --out runs.json",
+        "calibrate compare result.json --profile h100_sxm-vllm",
     )
-    return click.command(name=tool)(command)
+    return click.command(name=tool, epilog=usage)(command)
 
 
 def add_to(group: click.Group) -> None:
@@ -190,7 +190,7 @@ def _save_requests(found: Sequence[Found], path: Path) -> None:
 
 def _line(run: MeasuredRun) -> str:
     """A run in one line of text."""
-    from calibration.results.compare import four_digits
+    from advisor.spec.quantities import significant
 
     ways = [
         f"{run.request_rate_rps:.4g} requests/s" if run.request_rate_rps else "",
@@ -200,7 +200,7 @@ def _line(run: MeasuredRun) -> str:
     figures = []
     for name, latency in (("TTFT", run.ttft), ("TPOT", run.tpot), ("ITL", run.itl), ("E2E", run.e2e)):
         values = [
-            f"{word} {four_digits(1e3 * value)}"
+            f"{word} {significant(1e3 * value, 4)}"
             for word, value in (("mean", latency.mean_s), ("p50", latency.p50_s), ("p99", latency.p99_s))
             if value is not None
         ]

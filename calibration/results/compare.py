@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from advisor.spec.quantities import significant
 from advisor.spec.spec import Spec
 from calibration.results.measured import Latency, MeasuredRun
 
@@ -77,13 +78,8 @@ def comparison_text(runs: Sequence[ComparedRun]) -> str:
             unit = unit.removeprefix("tokens")
             name = f"{cell.figure}{unit}" if unit.startswith("/") else f"{cell.figure}, {unit}"
             error = "" if cell.error is None else f"{100 * cell.error:+.1f} %"
-            measured, predicted = (four_digits(scale * value) for value in (cell.measured, cell.predicted))
+            measured, predicted = (significant(scale * value, 4) for value in (cell.measured, cell.predicted))
             lines.append(f"{name:24s}{measured:>12s}{predicted:>12s}{error:>10s}")
         lines += run.predicted.notes
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def four_digits(value: float) -> str:
-    """Four significant digits, thousands separated: 0.01234, 12.34, 12,340."""
-    return f"{float(f'{value:.4g}'):,.10g}"

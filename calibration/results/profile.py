@@ -24,8 +24,6 @@ from advisor.errors import MeasurementError
 from advisor.profile import (
     Curve,
     DecodeAttention,
-    FrontendTerm,
-    HostTerm,
     MemoryTerm,
     ModelTerms,
     PrefillAttention,
@@ -37,11 +35,13 @@ from advisor.spec.device import Device
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin
 from calibration.endpoint.loads import load_terms
+from calibration.endpoint.steps import CONTEXT, SEQUENCE, WAY
+from calibration.endpoint.terms import Found, frontend_of, host_of
 from calibration.fit import Fit, fit_non_negative
 from calibration.results.measured import MeasuredRun
 
 Floats = NDArray[np.float64]
-STEP, SEQUENCE, CONTEXT, PROMPT, WAY = "step", "sequence", "context token", "prompt token", "request"
+STEP, PROMPT = "step", "prompt token"
 _ALONE: Final = 1.25
 """Requests in the server, on average, up to which nobody waits for another."""
 _ALIKE: Final = 1.2
@@ -143,6 +143,7 @@ def profile_of(runs: Sequence[MeasuredRun], place: Place, seed: int = 0) -> Prof
         MeasurementError: as `fit_runs`.
     """
     fit, points, notes = fit_runs(runs, seed)
+    found = Found(fit, (), 0, len(points))
     tools = sorted({run.tool for run in runs})
     source = f"{len(runs)} runs of {', '.join(tools)}"
     residuals = np.asarray(fit.relative_residuals)
@@ -157,9 +158,9 @@ def profile_of(runs: Sequence[MeasuredRun], place: Place, seed: int = 0) -> Prof
         device=place.device,
         engine=place.engine,
         engine_version=place.engine_version or "not told",
-        models=(_terms(fit, place, source),),
-        host=HostTerm(**_mark(fit, SEQUENCE, source), fixed_s=0.0, per_sequence_s=_value(fit, SEQUENCE)),
-        frontend=FrontendTerm(**_mark(fit, WAY, source), fixed_s=_value(fit, WAY)),
+        models=(_terms(found, place, source),),
+        host=host_of(found, source),
+        frontend=frontend_of(found, source),
         loads=load_terms([], source),
         memory=MemoryTerm(**unseen, source=f"{source}; memory is not in them", overhead_bytes=0.0),
         startup=StartupTerm(**unseen, source=f"{source}; start-up is not in them", base_s=0.0),
@@ -169,19 +170,21 @@ def profile_of(runs: Sequence[MeasuredRun], place: Place, seed: int = 0) -> Prof
             p90_absolute_relative=float(np.quantile(np.abs(residuals), 0.9)),
             source="the figures that it was fitted to",
         ),
-        notes=(*notes, *_loose(fit), "No LoRA term: these runs do not tell what adapters cost."),
+        notes=(*notes, *found.loose(), "No LoRA term: these runs do not tell what adapters cost."),
         software={"lora-advisor": __version__},
     )
 
 
-def _terms(fit: Fit, place: Place, source: str) -> ModelTerms:
-    step, prompt, context = (_value(fit, name) for name in (STEP, PROMPT, CONTEXT))
+def _terms(found: Found, place: Place, source: str) -> ModelTerms:
+    step, prompt, context = (found.value(name) for name in (STEP, PROMPT, CONTEXT))
     within: dict[str, Any] = {"origin": Origin.ESTIMATED, "source": f"{source}; within dense"}
     return ModelTerms(
         model=place.shape,
         tensor_parallel=place.tensor_parallel,
         dense=Curve(
-            **_mark(fit, STEP, f"{source}; with head, host and sampling of a step, and attention of prompts"),
+            **found.mark(
+                [STEP], f"{source}; with head, host and sampling of a step, and attention of prompts"
+            ),
             x=(1.0, _LONGEST),
             y_s=(step, step + prompt * (_LONGEST - 1.0)),
         ),
@@ -193,36 +196,9 @@ def _terms(fit: Fit, place: Place, source: str) -> ModelTerms:
             seconds=((0.0, 0.0), (0.0, 0.0)),
         ),
         attn_decode=DecodeAttention(
-            **_mark(fit, CONTEXT, source),
+            **found.mark([CONTEXT], source),
             sequences=(1.0, 1024.0),
             fixed_s=(0.0, 0.0),
             per_context_token_s=(context, context),
         ),
     )
-
-
-def _value(fit: Fit, name: str) -> float:
-    return fit.values.get(name, 0.0)
-
-
-def _pinned(fit: Fit, name: str) -> bool:
-    value = _value(fit, name)
-    return value > 0 and fit.high[name] - fit.low[name] <= value
-
-
-def _mark(fit: Fit, name: str, source: str) -> dict[str, Any]:
-    """Origin, source, and the interval of one coefficient as factors."""
-    if not _pinned(fit, name):
-        return {"origin": Origin.ESTIMATED, "source": f"{source}; not pinned down", "interval": _UNSURE}
-    value = _value(fit, name)
-    low = float(np.clip(fit.low[name] / value, 0.05, 1.0))
-    high = float(np.clip(fit.high[name] / value, 1.0, 20.0))
-    return {"origin": Origin.FITTED, "source": source, "interval": (low, high)}
-
-
-def _loose(fit: Fit) -> list[str]:
-    return [
-        f"not pinned down: seconds a {name}, {value:.3g} ({fit.low[name]:.3g} to {fit.high[name]:.3g})."
-        for name, value in fit.values.items()
-        if not _pinned(fit, name)
-    ]

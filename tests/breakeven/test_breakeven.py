@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from advisor.breakeven.answer import BreakEven
 from advisor.breakeven.bytoken import dedicated_pays_from
 from advisor.breakeven.capacity import SIZES, WITHIN, largest
-from advisor.breakeven.crossing import interval, last_above
+from advisor.breakeven.crossing import last_above
 from advisor.breakeven.drafting import acceptance_for
 from advisor.breakeven.replicas import merged_replicas, merging_pays_from, replicas_for
 from advisor.breakeven.study import break_even
 from advisor.cli.failures import run
 from advisor.cli.root import root
 from advisor.errors import InfeasibleError
+from advisor.robustness.interval import interval
 from advisor.search.question import Question
 from advisor.search.tokens import offers_by_token
 from advisor.search.trial import Plan, Runner, traffic_for

@@ -40,6 +40,7 @@ def test_a_llama_is_read_from_its_file_or_its_folder(tmp_path: Path) -> None:
     assert model.parameters == pytest.approx(8.03e9, rel=1e-3)  # the model card says 8.03 B
     assert model.kv_bytes_per_token == 131_072
     assert model_from_config(path.parent) == model
+    assert model.source == "my-model/config.json"  # a profile holds it, and goes to other machines
 
 
 @pytest.mark.parametrize(
