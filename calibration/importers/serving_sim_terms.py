@@ -75,14 +75,18 @@ def _dense(tables: LayerTables, layers: int) -> Curve:
     names = [*_ONCE_A_LAYER, *(name for name in _OPTIONAL if name in tables.dense)]
     layer = 2.0 * seconds("layernorm") + np.sum([seconds(name) for name in names], axis=0)
     whole = rising(np.asarray(layers * layer + seconds("embedding")))
-    keep = knots(tokens, whole, error=_CURVE_ERROR)
+    return _curve(tokens, whole, f"{tables.source}, dense")
+
+
+def _curve(x: Array, seconds: Array, source: str) -> Curve:
+    keep = knots(x, seconds, error=_CURVE_ERROR)
     return Curve(
         origin=Origin.MEASURED,
-        source=f"{tables.source}, dense",
+        source=source,
         licence=LICENCE,
         interval=(0.95, 1.05),
-        x=floats(tokens[keep]),
-        y_s=floats(whole[keep]),
+        x=floats(x[keep]),
+        y_s=floats(seconds[keep]),
     )
 
 
@@ -91,15 +95,7 @@ def _head(tables: LayerTables) -> Curve:
     x, sampler = _layer(tables.per_sequence, "sampler")
     tokens, norm = _layer(tables.dense, "final_layernorm")
     whole = rising(product + np.interp(rows, x, sampler) + np.interp(rows, tokens, norm))
-    keep = knots(rows, whole, error=_CURVE_ERROR)
-    return Curve(
-        origin=Origin.MEASURED,
-        source=f"{tables.source}, per_sequence",
-        licence=LICENCE,
-        interval=(0.95, 1.05),
-        x=floats(rows[keep]),
-        y_s=floats(whole[keep]),
-    )
+    return _curve(rows, whole, f"{tables.source}, per_sequence")
 
 
 def _prefill(tables: LayerTables, layers: int) -> PrefillAttention:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 
-from tests.replay.faulty import Faulty
+from tests.replay.faulty import Faulty, running
 
 
 class Paced(Faulty):
@@ -67,37 +66,12 @@ def listening(
     async def models(_: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": name, "max_model_len": 2048} for name in names]})
 
-    loop, ready, address = asyncio.new_event_loop(), threading.Event(), []
-
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_get("/v1/models", models)
-        for path, handle in (posts or {}).items():
-            app.router.add_post(path, handle)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await site.start()
-        server: Any = site._server
-        address.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        return runner
-
-    def run() -> None:
-        asyncio.set_event_loop(loop)
-        runner = loop.run_until_complete(start())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    ready.wait(10)
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{address[0]}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    for path, handle in (posts or {}).items():
+        app.router.add_post(path, handle)
+    with running(app, tls) as address:
+        yield address
 
 
 def answering(status: int) -> Any:

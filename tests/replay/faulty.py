@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,19 +76,17 @@ def counted(prompt: list[int] | str) -> int:
 
 
 @contextmanager
-def serving(server: Faulty) -> Iterator[Faulty]:
-    """Run it on a free port of this machine, in a thread."""
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
+def running(app: web.Application, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """An application on a free port of this machine, in a thread; its address."""
+    loop, ready, address = asyncio.new_event_loop(), threading.Event(), []
 
     async def start() -> web.AppRunner:
-        app = web.Application(client_max_size=2**24)
-        app.router.add_post("/v1/completions", server.completions)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        server.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+        server: Any = site._server
+        address.append(server.sockets[0].getsockname()[1])
         ready.set()
         return runner
 
@@ -102,7 +101,16 @@ def serving(server: Faulty) -> Iterator[Faulty]:
     thread.start()
     ready.wait(10)
     try:
-        yield server
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{address[0]}"
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+@contextmanager
+def serving(server: Faulty) -> Iterator[Faulty]:
+    """Run it."""
+    app = web.Application(client_max_size=2**24)
+    app.router.add_post("/v1/completions", server.completions)
+    with running(app) as server.url:
+        yield server
