@@ -55,7 +55,9 @@ def test_expected_distinct_adapters_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b"model,case\nm,x\n"), gzip.compress(b"\xff\xfe")]
+    "content",
+    [b"", b"no gzip", gzip.compress(b"model,case\nm,x\n"), gzip.compress(b"\xff\xfe")],
+    ids=["empty", "no gzip", "lacks columns", "no text"],  # a packed file holds the time: no name for a test
 )
 def test_bad_run_files_are_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bsc_vllm_estimator_runs.csv.gz").write_bytes(content)
