@@ -27,7 +27,7 @@ def counted(
 
 
 def outcome_of(
-    results: Sequence[SimResult], objective: Objective, duration_s: float, devices_busy: int
+    results: Sequence[SimResult], objective: Objective, duration_s: float, devices_busy: float
 ) -> Outcome:
     """Join the results of a deployment's pools into one outcome.
 
@@ -35,7 +35,7 @@ def outcome_of(
         results: one a pool, on the same clock.
         objective: its limits decide what is good.
         duration_s: length of the trace.
-        devices_busy: replicas over all pools, for the utilisation.
+        devices_busy: replicas over all pools, of those that scale the mean, for the utilisation.
     """
     masks = counted(results, duration_s)
     column = {
@@ -109,7 +109,9 @@ def _weighted(values: Sequence[NDArray[np.float64]], weights: Sequence[NDArray[n
 def _mean_causes(rows: Sequence[NDArray[np.float64]]) -> dict[str, float]:
     joined = np.concatenate(rows)
     means = joined.mean(axis=0) if len(joined) else np.zeros(len(CAUSES))
-    return {cause: float(value) for cause, value in zip(CAUSES, means, strict=True)}
+    # a fleet that never made anybody wait for a start-up does not show the cause
+    found = zip(CAUSES, means, strict=True)
+    return {cause: float(value) for cause, value in found if value or cause != "start_up"}
 
 
 def checks_of(

@@ -21,6 +21,7 @@ CAUSE_WORDS: Final = {
     "adapter_wait": "wait for an adapter slot",
     "load": "adapter loading",
     "preempted": "preemption",
+    "start_up": "replica start-up",
     "dense": "matrix products",
     "attention": "attention",
     "head": "output head and sampling",

@@ -24,7 +24,7 @@ LIMIT_COLOUR: Final = RED
 CAUSE_COLOURS: Final = {
     "frontend": "#bbbbbb", "queue": YELLOW, "adapter_wait": "#dd8800", "load": RED, "preempted": "#882255",
     "dense": BLUE, "attention": CYAN, "head": "#77aadd", "lora": PURPLE, "draft": GREEN,
-    "all_reduce": "#44bb99", "host": GREY,
+    "all_reduce": "#44bb99", "host": GREY, "start_up": "#661100",
 }  # fmt: skip
 ORIGIN_DASHES: Final[dict[Origin, list[int]]] = {
     Origin.MEASURED: [1, 0],

@@ -19,6 +19,7 @@ def check_fleet(fleet: FleetSetup, trace: Trace) -> None:
     """
     problems = [
         *_fleet_problems(fleet),
+        *_scaling_problems(fleet),
         *_budget_problems(fleet.replica),
         *_kv_problems(fleet.replica, trace),
     ]
@@ -55,6 +56,26 @@ def _fleet_problems(fleet: FleetSetup) -> list[str]:
         problems.append(f"fleet: max_outstanding is {fleet.max_outstanding}; allowed: at least 1, or none.")
     if fleet.horizon_s is not None and not 0 < fleet.horizon_s < math.inf:
         problems.append(f"fleet: horizon_s is {fleet.horizon_s}; allowed: more than 0, or none.")
+    return problems
+
+
+def _scaling_problems(fleet: FleetSetup) -> list[str]:
+    scaling, most = fleet.scaling, fleet.replicas
+    if scaling is None:
+        return []
+    problems = []
+    for name, fits, rule in (
+        ("min_replicas", 0 <= scaling.min_replicas <= most, f"0 to the {most} replicas of the fleet"),
+        ("target", 0 < scaling.target < math.inf, "more than 0"),
+        ("start_up_s", 0 <= scaling.start_up_s < math.inf, "finite seconds, not negative"),
+        ("interval_s", 0 < scaling.interval_s < math.inf, "more than 0"),
+        ("window_s", 0 <= scaling.window_s < math.inf, "finite seconds, not negative"),
+        ("tolerance", 0 <= scaling.tolerance < 1, "at least 0 and below 1"),
+    ):
+        if not fits:
+            problems.append(f"fleet: scaling.{name} is {getattr(scaling, name)}; allowed: {rule}.")
+    if fleet.failures or fleet.start_s:
+        problems.append("fleet: scaling comes with failures or start_s; allowed: one of them. Leave one out.")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Sends each request to a replica; starts, kills and revives replicas."""
+"""Sends each request to a replica; starts, kills, drains and revives replicas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from simpy.events import EventPriority
 
 from advisor.sim.alarm import ARRIVAL, LIFECYCLE, Alarm
 from advisor.sim.outcome import Outcome
+from advisor.sim.result import Life
 from advisor.sim.router import Routing
+from advisor.sim.scaling import Autoscaler
 from advisor.sim.setup import FleetSetup
 from advisor.trace.trace import Trace
 
@@ -56,12 +58,18 @@ class Dispatch:
         self._next = 0
         self._arrival = Alarm(env, [self._arrive])
         self._homeless: list[int] = []  # requests that wait for any replica to be live
+        self._moved: set[int] = set()  # requests whose replica has died
         self._refused = 0
+        self._scaler = Autoscaler(fleet.scaling, fleet.replicas, self) if fleet.scaling else None
+        self.start_up_s: dict[int, float] = {}  # seconds that requests waited for the first ready replica
 
     def begin(self) -> None:
         """Schedule what is known beforehand."""
-        for index, start_s in enumerate(self._fleet.start_s or [0.0] * self._fleet.replicas):
-            self._at(start_s, LIFECYCLE, partial(self._start, index))
+        if self._scaler:
+            self._scaler.begin()
+        else:
+            for index, start_s in enumerate(self._fleet.start_s or [0.0] * self._fleet.replicas):
+                self._at(start_s, LIFECYCLE, partial(self._start, index))
         for failure in self._fleet.failures:
             self._at(failure.at_s, LIFECYCLE, partial(self._fail, failure.replica, failure.recover_after_s))
         self._expect_arrival()
@@ -102,14 +110,47 @@ class Dispatch:
         """The next request comes."""
         request = self._next
         self._next += 1
-        if self._fleet.max_outstanding is not None and self._unfinished() >= self._fleet.max_outstanding:
+        if self._fleet.max_outstanding is not None and self.unfinished() >= self._fleet.max_outstanding:
             self._refused += 1
         else:
             self._route(request, now_s)
 
-    def _unfinished(self) -> int:
+    # What an autoscaler asks and does ---------------------------------------------------------------------
+
+    def unfinished(self) -> int:
         """Requests that were handed over or wait for a replica."""
         return len(self._homeless) + sum(self._outstanding())
+
+    def next_arrival_s(self) -> float:
+        """When the next request comes; inf: none will."""
+        return self._arrivals[self._next] if self._next < len(self._arrivals) else math.inf
+
+    def finished(self, replica: int) -> bool:
+        """Whether a replica holds no request."""
+        return self._replicas[replica].outstanding == 0
+
+    def serve(self, replica: int) -> None:
+        """A replica is ready."""
+        self._start(replica)
+
+    def drain(self, replica: int) -> None:
+        """A replica gets no further request."""
+        self._live[replica] = False
+
+    def switch_off(self, replica: int) -> None:
+        """A replica that holds no request ends."""
+        left = self._replicas[replica].fail()
+        assert not left
+
+    def at(self, time_s: float, action: Callable[[], None]) -> None:
+        """Do something at a time, before what arrives then."""
+        self._at(time_s, LIFECYCLE, action)
+
+    def lives(self) -> tuple[Life, ...]:
+        """Lives of the replicas of a fleet that scales."""
+        return tuple(self._scaler.lives) if self._scaler else ()
+
+    # ------------------------------------------------------------------------------------------------------
 
     def _outstanding(self) -> list[int]:
         """Unfinished requests of each replica."""
@@ -121,6 +162,12 @@ class Dispatch:
             self._homeless.append(request)
         else:
             self._replicas[index].push(request, now_s)
+            self._given(request, index)
+
+    def _given(self, request: int, index: int) -> None:
+        """A request has gone to a replica."""
+        if self._scaler:
+            self._scaler.given(request, index)
 
     def _start(self, index: int) -> None:
         if self._live[index]:
@@ -129,6 +176,8 @@ class Dispatch:
         self._replicas[index].start()
         waiting, self._homeless = self._homeless, []
         for request in waiting:
+            if request not in self._moved:
+                self.start_up_s[request] = self._env.now - self._arrivals[request]
             self._route(request, self._env.now)
 
     def _fail(self, index: int, recover_after_s: float) -> None:
@@ -137,6 +186,7 @@ class Dispatch:
             return
         self._live[index] = False
         for request in self._replicas[index].fail():
+            self._moved.add(request)
             self._route(request, self._env.now)
         if recover_after_s < math.inf:
             self._at(self._env.now + recover_after_s, LIFECYCLE, partial(self._start, index))

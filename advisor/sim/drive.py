@@ -98,6 +98,8 @@ class Drive(Dispatch):
             engine.push(request, now_s)
             self._due_s[index] = engine.due_s
             self._unfinished_of[index] += 1
+            if self._scaler:
+                self._scaler.given(request, index)
 
     def _start(self, index: int) -> None:
         super()._start(index)
@@ -108,6 +110,11 @@ class Drive(Dispatch):
         super()._fail(index, recover_after_s)
         self._look_at_replicas()
         self._go_on(self._env.now)
+
+    def switch_off(self, replica: int) -> None:
+        """A replica that holds no request ends."""
+        super().switch_off(replica)
+        self._due_s[replica] = self._engines[replica].due_s
 
     def _look_at_replicas(self) -> None:
         """A replica has started or died."""

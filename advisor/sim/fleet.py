@@ -1,4 +1,4 @@
-"""Replicas behind one router: arrivals, late starts, failures, horizon. The entry point of the simulator."""
+"""Replicas behind one router: arrivals, late starts, scaling, failures, horizon. The entry point."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from advisor.sim.dispatch import Dispatch
 from advisor.sim.drafting import DraftingReplica
 from advisor.sim.draws import Draws
 from advisor.sim.drive import Drive
-from advisor.sim.outcome import FRONTEND, Outcome
+from advisor.sim.outcome import FRONTEND, QUEUE, START_UP, Outcome
 from advisor.sim.plain import PlainReplica, PlainRun
 from advisor.sim.prefixes import prefix_tree
 from advisor.sim.result import SimResult
 from advisor.sim.rundata import RunData
+from advisor.sim.scaling import closed
 from advisor.sim.setup import FleetSetup
 from advisor.sim.skipping import SkippingReplica
 from advisor.trace.trace import Trace
@@ -31,7 +32,7 @@ def simulate_fleet(
     """Simulate a trace on a fleet.
 
     Args:
-        fleet: replicas, router, failures, horizon.
+        fleet: replicas, router, scaling, failures, horizon.
         trace: requests in time.
         seed: of the tokens that verify steps yield; nothing else is drawn.
         engine: "plain" is the step-by-step specification, "skipping" the fast default; they agree to 1e-9.
@@ -68,19 +69,22 @@ def simulate_fleet(
     outcome = run.finish_run()
     if series:
         outcome.series = [replica.series.columns() for replica in replicas]
-    return _result(fleet, trace, outcome, dispatch.notes())
+    return _result(fleet, trace, outcome, dispatch)
 
 
 def _is_foreseen(fleet: FleetSetup) -> bool:
     """Whether each request's replica is known beforehand, so that arrivals need no events of their own."""
     static = fleet.replicas == 1 or fleet.router == "round-robin"
-    plain = fleet.max_outstanding is None and not fleet.failures
+    plain = fleet.max_outstanding is None and not fleet.failures and fleet.scaling is None
     return static and plain and not any(fleet.start_s)
 
 
-def _result(fleet: FleetSetup, trace: Trace, outcome: Outcome, notes: tuple[str, ...]) -> SimResult:
-    """Add the frontend, which lies outside the engine loop, and close the columns."""
+def _result(fleet: FleetSetup, trace: Trace, outcome: Outcome, dispatch: Dispatch) -> SimResult:
+    """Add what lies outside the engine loop, frontend and router, and close the columns."""
     setup = fleet.replica
+    for request, seconds in dispatch.start_up_s.items():
+        outcome.ttft_causes_s[request, QUEUE] -= seconds
+        outcome.ttft_causes_s[request, START_UP] += seconds
     frontend_s = setup.frontend_s + setup.frontend_per_prompt_token_s * trace.prompt_tokens
     outcome.ttft_causes_s[:, FRONTEND] += frontend_s
     outcome.ttft_causes_s[np.isnan(outcome.first_token_s)] = np.nan
@@ -110,5 +114,6 @@ def _result(fleet: FleetSetup, trace: Trace, outcome: Outcome, notes: tuple[str,
         itl_weight=outcome.itl_weight,
         series=tuple(outcome.series),
         emitted_tokens=outcome.emitted_tokens,
-        notes=notes,
+        notes=dispatch.notes(),
+        lives=closed(dispatch.lives(), outcome.last_token_s.tolist(), ends) if fleet.scaling else (),
     )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from advisor.sim.result import CAUSES, Series
 
-FRONTEND, QUEUE, ADAPTER_WAIT, LOAD, PREEMPTED = range(5)
-FIRST_COMPONENT = 5
+FRONTEND, QUEUE, ADAPTER_WAIT, LOAD, PREEMPTED, START_UP = range(6)
+FIRST_COMPONENT = 6
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Generator
 import numpy as np
 import simpy
 from numpy.typing import NDArray
+from simpy.events import Initialize
 
 from advisor.sim.adapters import FROM_DISK
 from advisor.sim.draws import Draws
@@ -97,7 +98,10 @@ class PlainReplica:
     def fail(self) -> list[int]:
         """Die: the step under way is lost. Returns the requests to be routed anew, running ones first."""
         assert self._process is not None
-        self._process.interrupt()
+        if isinstance(begin := self._process.target, Initialize):  # it has started in this instant
+            begin.callbacks = []
+        else:
+            self._process.interrupt()
         self._channels.closed = True
         self._charge_waiting()
         running = len(self._scheduler.running)

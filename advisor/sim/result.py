@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,14 +13,16 @@ from advisor.steptime.batch import COMPONENTS
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CAUSES = ("frontend", "queue", "adapter_wait", "load", "preempted", *COMPONENTS)
+CAUSES = ("frontend", "queue", "adapter_wait", "load", "preempted", "start_up", *COMPONENTS)
 """Where a request's time goes.
 
 frontend      outside the engine loop
-queue         waiting for a seat, a token budget, KV blocks, the end of the running step, or a live replica
+queue         waiting for a seat, a token budget, KV blocks, the end of the running step, or another replica
+              after the death of its own
 adapter_wait  waiting while max_loras distinct adapters run and its own is not among them
 load          steps stalled by a blocking load (its own or another's); waiting for its own overlapped load
 preempted     waiting after a preemption (or a replica's death) until it runs again
+start_up      waiting at the router until the first replica is ready
 components    the steps it took part in, by component; in a step everybody waits for the whole batch
 """
 
@@ -34,6 +37,19 @@ class Series:
     kv_blocks_used: Ints
     adapters_running: Ints
     slots_filled: Ints
+
+
+@dataclass(slots=True)
+class Life:
+    """One replica of a fleet that scales, from the start of its start-up until it is off: what is paid."""
+
+    replica: int
+    begin_s: float
+    ready_s: float = math.inf  # inf: its start-up was broken off, or had not ended by the end of the run
+    drain_s: float = math.inf  # it got no new requests from then on; inf: it was not asked to go
+    off_s: float = math.inf  # with its last token after that, or the end of the run
+    warm: bool = False  # ready from the beginning
+    requests: list[int] = field(default_factory=list)  # that it was given; empty when the run is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,17 @@ class SimResult:
     # tokens of each answer by the end, of unfinished requests too
     emitted_tokens: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     notes: tuple[str, ...] = ()
+    lives: tuple[Life, ...] = ()  # of a fleet that scales, in the order of their beginning
+
+    @property
+    def paid_s(self) -> float:
+        """Replica-seconds of a fleet that scales, from the start of a start-up until the replica is off."""
+        return math.fsum(life.off_s - life.begin_s for life in self.lives)
+
+    @property
+    def starts(self) -> int:
+        """Start-ups of a fleet that scales, those broken off included."""
+        return sum(not life.warm for life in self.lives)
 
     @property
     def done(self) -> NDArray[np.bool_]:

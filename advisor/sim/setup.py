@@ -53,13 +53,26 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """How many replicas serve, by the load (`scaling.py` has the rule); `FleetSetup.replicas` is the most."""
+
+    target: float  # unfinished requests a replica, at the router included
+    start_up_s: float  # from the decision until a replica serves
+    min_replicas: int = 1  # ready from the beginning, and always kept; 0: scales to zero
+    interval_s: float = 15.0  # between two looks at the load
+    window_s: float = 300.0  # fewer replicas only if fewer were wanted for so long
+    tolerance: float = 0.1  # no change while the load is within this share of what is right
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSetup:
     """Replicas of one kind behind one router."""
 
     replica: ReplicaSetup
-    replicas: int = 1
+    replicas: int = 1  # of a fleet that scales the most
     router: Router = "least-outstanding"
     start_s: tuple[float, ...] = ()  # when each replica is ready; empty: all at 0
     failures: tuple[Failure, ...] = ()
     horizon_s: float | None = None  # stop here and count what is unfinished; None: run until all is done
     max_outstanding: int | None = None  # a request is refused while so many are unfinished; None: never
+    scaling: Scaling | None = None  # None: all replicas serve all the time

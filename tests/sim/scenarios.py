@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from advisor.sim.setup import AdapterLoads, Failure, FleetSetup, ReplicaSetup, SpecSetup
+from advisor.sim.setup import AdapterLoads, Failure, FleetSetup, ReplicaSetup, Router, Scaling, SpecSetup
 from advisor.spec.engine import EngineLimits
 from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Prefixes, Trace
@@ -114,6 +114,11 @@ def _clock(draw: st.DrawFn, rng: np.random.Generator) -> AffineClock:
 
 def _fleet(draw: st.DrawFn, rng: np.random.Generator, replica: ReplicaSetup, end_s: float) -> FleetSetup:
     replicas = draw(st.integers(1, 3))
+    router: Router = draw(st.sampled_from(("round-robin", "least-outstanding", "adapter-affinity")))
+    horizon_s = float(1.5 * end_s * rng.random() + 1e-3) if draw(st.booleans()) else None
+    if draw(st.booleans()):
+        scaling = _scaling(draw, rng, replicas, end_s)
+        return FleetSetup(replica, replicas, router, horizon_s=horizon_s, scaling=scaling)
     failures = tuple(
         Failure(int(rng.integers(0, replicas)), end_s * rng.random(), end_s * rng.random())
         for _ in range(draw(st.sampled_from((0, 0, 1, 3))))
@@ -121,8 +126,19 @@ def _fleet(draw: st.DrawFn, rng: np.random.Generator, replica: ReplicaSetup, end
     return FleetSetup(
         replica=replica,
         replicas=replicas,
-        router=draw(st.sampled_from(("round-robin", "least-outstanding", "adapter-affinity"))),
+        router=router,
         start_s=tuple((0.5 * end_s * rng.random(replicas)).tolist()) if draw(st.booleans()) else (),
         failures=failures,
-        horizon_s=float(1.5 * end_s * rng.random() + 1e-3) if draw(st.booleans()) else None,
+        horizon_s=horizon_s,
+    )
+
+
+def _scaling(draw: st.DrawFn, rng: np.random.Generator, replicas: int, end_s: float) -> Scaling:
+    return Scaling(
+        target=float(draw(st.sampled_from((0.5, 1.0, 4.0, 30.0)))),
+        start_up_s=float(rng.random() * end_s * draw(st.sampled_from((0.0, 0.01, 0.3)))),
+        min_replicas=draw(st.integers(0, replicas)),
+        interval_s=float(end_s * (0.001 + rng.random()) * draw(st.sampled_from((0.01, 0.1, 1.0)))),
+        window_s=float(end_s * rng.random() * draw(st.sampled_from((0.0, 0.05, 0.5)))),
+        tolerance=draw(st.sampled_from((0.0, 0.1, 0.5))),
     )

@@ -42,6 +42,10 @@ def test_both_engines_give_the_same_times_and_causes(scenario: Scenario) -> None
         np.testing.assert_allclose(
             getattr(skipping, name), getattr(plain, name), rtol=1e-9, atol=1e-10, err_msg=name
         )
+    assert [life.replica for life in skipping.lives] == [life.replica for life in plain.lives]
+    for name in ("begin_s", "ready_s", "drain_s", "off_s"):
+        mine, true = ([getattr(life, name) for life in one.lives] for one in (skipping, plain))
+        np.testing.assert_allclose(mine, true, rtol=1e-9, atol=1e-10, err_msg=name)
     gaps, true_gaps = sorted_gaps_s(skipping), sorted_gaps_s(plain)
     assert len(gaps) == len(true_gaps)
     if scenario.fleet.replica.speculation is None:
