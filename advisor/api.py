@@ -15,6 +15,7 @@ from advisor.errors import InfeasibleError, InputError
 from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin
 from advisor.robustness.certainty import certainty_of
+from advisor.search.beside import with_others
 from advisor.search.candidates import memory_reason, variants
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.options import option_of
@@ -31,6 +32,7 @@ from advisor.spec.scenario import Scenario
 from advisor.spec.speculation import Draft
 from advisor.trace.trace import Trace
 from advisor.why.explain import explain_plan
+from advisor.why.scaling import beside_words
 from advisor.why.studies import study
 from advisor.why.words import next_steps, objective_words, summary_of
 
@@ -73,12 +75,13 @@ def recommend(
     )
     tell(0.8, "reasons: causes, knee, slots, what would turn the advice")
     studies = study(question, found, shown, processes)
-    found = studies.found
+    fixed = studies.found
+    found = with_others(question, fixed, processes)
     best = found.best
     certainty = None
     if sure:
         tell(0.9, "how sure: draws of what is uncertain")
-        certainty = certainty_of(question, found, draws=sure, load_spread=load_spread, jobs=processes)
+        certainty = certainty_of(question, fixed, draws=sure, load_spread=load_spread, jobs=processes)
     return Recommendation(
         producer=f"lora-advisor {__version__}",
         scenario=scenario.name,
@@ -87,7 +90,7 @@ def recommend(
         workload=facts_of(question),
         objective=objective_words(scenario.objective),
         recommended=None if best is None else best.option.key,
-        summary=summary_of(question, found),
+        summary=" ".join(filter(None, (summary_of(question, fixed), beside_words(found)))),
         options=tuple(entry.option for entry in found.entries),
         candidates=found.candidates,
         simulations=found.simulations + studies.simulations + (certainty.simulations if certainty else 0),
@@ -96,7 +99,7 @@ def recommend(
         slots=studies.slots,
         turns=studies.turns,
         terms=_terms(shown),
-        next_steps=next_steps(found),
+        next_steps=next_steps(fixed),
         tokens=offers_by_token(question, None if best is None else best.option.usd_per_hour),
         certainty=certainty,
     )

@@ -17,12 +17,12 @@ class Cost:
 
 
 def cost_of(
-    devices: int, usd_per_device_hour: float, tokens_per_s: float, output_tokens_per_s: float
+    devices: float, usd_per_device_hour: float, tokens_per_s: float, output_tokens_per_s: float
 ) -> Cost:
     """Price by the hour, and by the million tokens at this load, idle time included.
 
     Args:
-        devices: rented devices.
+        devices: rented devices; of a fleet that scales the mean.
         usd_per_device_hour: for one of them.
         tokens_per_s: prompt and output tokens of finished requests a second, over all replicas.
         output_tokens_per_s: output tokens alone.

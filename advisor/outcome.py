@@ -27,7 +27,12 @@ def counted(
 
 
 def outcome_of(
-    results: Sequence[SimResult], objective: Objective, duration_s: float, devices_busy: float
+    results: Sequence[SimResult],
+    objective: Objective,
+    duration_s: float,
+    devices_busy: float,
+    *,
+    every: bool = False,
 ) -> Outcome:
     """Join the results of a deployment's pools into one outcome.
 
@@ -36,8 +41,9 @@ def outcome_of(
         objective: its limits decide what is good.
         duration_s: length of the trace.
         devices_busy: replicas over all pools, of those that scale the mean, for the utilisation.
+        every: count all requests, also those at the ends of the trace.
     """
-    masks = counted(results, duration_s)
+    masks = counted(results, duration_s, *((0.0, 0.0) if every else ()))
     column = {
         name: np.concatenate([getattr(r, name)[m] for r, m in zip(results, masks, strict=True)])
         for name in ("ttft_s", "tpot_s", "e2e_s", "done")
@@ -115,10 +121,15 @@ def _mean_causes(rows: Sequence[NDArray[np.float64]]) -> dict[str, float]:
 
 
 def checks_of(
-    outcome: Outcome, results: Sequence[SimResult], objective: Objective, duration_s: float
+    outcome: Outcome,
+    results: Sequence[SimResult],
+    objective: Objective,
+    duration_s: float,
+    *,
+    every: bool = False,
 ) -> tuple[SloCheck, ...]:
-    """Hold every limit of the objective against the counted requests."""
-    masks = counted(results, duration_s)
+    """Hold every limit of the objective against the counted requests, or all of them."""
+    masks = counted(results, duration_s, *((0.0, 0.0) if every else ()))
     checks = []
     for slo in objective.limits:
         name = f"{slo.metric.value}_s"

@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from advisor.bytoken import TokenOffer
 from advisor.certainty import Certainty
+from advisor.elastic import Elastic
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin, Spec
 
@@ -177,6 +178,18 @@ class Option(Spec):
     is_reference: bool = Field(
         False, description="The base model: shows the price of adapters, cannot serve them."
     )
+    scaling: Elastic | None = Field(
+        None,
+        description="Of a fleet that scales: `replicas` is the most, prices are for those there were.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_scaling(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A fixed fleet looks as it did before there were others."""
+        written: dict[str, Any] = handler(self)
+        if self.scaling is None:
+            written.pop("scaling", None)
+        return written
 
 
 class CauseDelta(Spec):

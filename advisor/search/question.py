@@ -44,7 +44,9 @@ class Question:
     engine: EngineCapability
     offers: tuple[Offer, ...]
     whole: Trace
-    trial: Trace  # a stretch of `whole` at about its mean rate, for the search
+    trial: (
+        Trace  # a stretch of `whole` for the search: at about its mean rate, or its peak if fleets may scale
+    )
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -80,9 +82,9 @@ def resolve(scenario: Scenario, profiles: Sequence[Profile] | None, folder: Path
             "workload: holds no request; allowed: at least one. Lengthen its duration or raise its rate."
         )
     offers = _offers(scenario, shipped_for(scenario, engine) if profiles is None else profiles, engine)
-    return Question(
-        scenario, model, adapters, engine, offers, whole, typical_stretch(whole, scenario.search.requests)
-    )
+    stretch_of = typical_stretch if scenario.autoscaling is None else busiest_stretch
+    trial = stretch_of(whole, scenario.search.requests)
+    return Question(scenario, model, adapters, engine, offers, whole, trial)
 
 
 def shipped() -> tuple[Profile, ...]:
@@ -146,6 +148,16 @@ def typical_stretch(trace: Trace, requests: int) -> Trace:
     starts = np.arange(0, count - requests + 1, max(1, requests // 4))
     spans = trace.arrival_s[starts + requests - 1] - trace.arrival_s[starts]
     start = int(starts[np.argmin(np.abs(spans - (requests - 1) / trace.rate_rps))])
+    return stretch(trace, start, start + requests)
+
+
+def busiest_stretch(trace: Trace, requests: int) -> Trace:
+    """The stretch of this many requests that takes the least time, from time 0."""
+    count = len(trace)
+    if count <= requests:
+        return trace
+    spans = trace.arrival_s[requests - 1 :] - trace.arrival_s[: count - requests + 1]
+    start = int(np.argmin(spans))
     return stretch(trace, start, start + requests)
 
 

@@ -13,6 +13,7 @@ from advisor.fieldpath import path_text
 from advisor.files import check_schema_version
 from advisor.problem import Problem
 from advisor.spec.adapter import AdapterFolders, Adapters, TracePopularity
+from advisor.spec.autoscaling import Autoscaling
 from advisor.spec.device import Device
 from advisor.spec.engine import EngineWish
 from advisor.spec.objective import Objective
@@ -78,6 +79,9 @@ class Scenario(Spec):
         (), description="Catalog names that may be used; every profiled one if empty."
     )
     own_devices: tuple[Device, ...] = Field((), description="Devices that the catalog lacks.")
+    autoscaling: Autoscaling | None = Field(
+        None, description="Fleets that scale with the load may be advised; left out: fixed ones alone."
+    )
     prices: PriceWish = Field(PriceWish(), description="Which prices count, and your own.")
     search: Search = Field(Search(), description="How far to look.")
     seed: int = Field(

@@ -24,9 +24,11 @@ _METRICS: Final = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "goodput": "goo
 
 def serving(option: Option) -> str:
     """How an option serves, in words: multi-LoRA + EAGLE-3×3."""
+    scaled = "" if option.scaling is None else ", scaled"
     if option.speculation is None:
-        return way_label(option)
-    return f"{way_label(option)} + {draft_label(option.speculation)}×{option.speculation.draft_length}"
+        return f"{way_label(option)}{scaled}"
+    draft = f"{draft_label(option.speculation)}×{option.speculation.draft_length}"
+    return f"{way_label(option)} + {draft}{scaled}"
 
 
 def way_label(option: Option) -> str:
@@ -43,7 +45,12 @@ def draft_label(spec: SpecChoice) -> str:
 def hardware(option: Option) -> str:
     """What an option runs on: 2× L40S-48, or 4× H100-80-SXM (TP 2)."""
     parallel = f" (TP {option.tensor_parallel})" if option.tensor_parallel > 1 else ""
-    return f"{option.devices}× {option.device}{parallel}" if option.devices else f"{option.device}{parallel}"
+    least = "" if option.scaling is None else f"{option.scaling.min_replicas * option.tensor_parallel}–"
+    return (
+        f"{least}{option.devices}× {option.device}{parallel}"
+        if option.devices
+        else f"{option.device}{parallel}"
+    )
 
 
 def label(option: Option) -> str:

@@ -1,0 +1,68 @@
+"""What scaling saves and what its start-ups cost, in plain words."""
+
+from __future__ import annotations
+
+from advisor.elastic import Elastic
+from advisor.recommendation import Option
+from advisor.search.ranking import Found
+from advisor.spec.quantities import significant
+from advisor.spec.spec import Origin
+
+
+def beside_words(found: Found) -> str:
+    """A few sentences: of the best fleet that scales, or why none does; empty where none was looked at."""
+    tried = [e.option for e in found.entries if e.option.scaling is not None and not e.option.is_reference]
+    if not tried:
+        return ""
+    option = next((one for one in tried if one.feasible), tried[0])
+    scaling = option.scaling
+    assert scaling is not None  # they were chosen by it
+    if not option.feasible:
+        ready = (
+            "from zero"
+            if not scaling.min_replicas
+            else f"with {_replicas(scaling.min_replicas)} always ready"
+        )
+        said = f"Scaling {option.device} with the load does not do, {ready}: {option.reason}."
+        return f"{said} {_start_up(scaling)}"
+    return " ".join(
+        (_fleet(option, scaling), _saving(option, scaling), _start_up(scaling), _waits(option, scaling))
+    )
+
+
+def _fleet(option: Option, scaling: Elastic) -> str:
+    return (
+        f"Scaled with the load, {option.way} on {option.device} has {scaling.min_replicas} to "
+        f"{_replicas(scaling.max_replicas)}, {significant(scaling.mean_replicas)} on average, one for every "
+        f"{scaling.target:g} unfinished requests, and {scaling.starts} start-ups over the traffic."
+    )
+
+
+def _saving(option: Option, scaling: Elastic) -> str:
+    if option.usd_per_hour is None or scaling.fixed_usd_per_hour is None:
+        return ""
+    share = 1 - option.usd_per_hour / scaling.fixed_usd_per_hour
+    change = f"{share:.0%} less than" if share > 0 else f"{-share:.0%} more than"
+    return (
+        f"It costs {option.usd_per_hour:.2f} USD/h on average, {change} the {scaling.fixed_usd_per_hour:.2f} "
+        f"of the {_replicas(scaling.fixed_replicas)} that carry the peak all the time."
+    )
+
+
+def _start_up(scaling: Elastic) -> str:
+    said = "yours" if scaling.start_up_origin is Origin.MEASURED else "an estimate without node and image"
+    return f"A start-up takes {scaling.start_up_s:.0f} s ({said})."
+
+
+def _waits(option: Option, scaling: Elastic) -> str:
+    if not scaling.waited_share:
+        return "Nobody waits for a first replica; start-ups show as queueing behind those that run."
+    mean = "" if option.outcome is None else f", of a mean TTFT of {option.outcome.ttft.mean_s:.2f} s"
+    return (
+        f"{scaling.waited_share:.1%} of the requests wait for a first replica, which is "
+        f"{scaling.waited_mean_s:.2f} s over all{mean}."
+    )
+
+
+def _replicas(count: int) -> str:
+    return "1 replica" if count == 1 else f"{count} replicas"
