@@ -32,7 +32,7 @@ from advisor.spec.scenario import Scenario
 from advisor.spec.speculation import Draft
 from advisor.trace.trace import Trace
 from advisor.why.explain import explain_plan
-from advisor.why.scaling import beside_words
+from advisor.why.scaling import summary_with_others
 from advisor.why.studies import study
 from advisor.why.words import next_steps, objective_words, summary_of
 
@@ -90,7 +90,7 @@ def recommend(
         workload=facts_of(question),
         objective=objective_words(scenario.objective),
         recommended=None if best is None else best.option.key,
-        summary=" ".join(filter(None, (summary_of(question, fixed), beside_words(found)))),
+        summary=summary_with_others(summary_of(question, fixed), found),
         options=tuple(entry.option for entry in found.entries),
         candidates=found.candidates,
         simulations=found.simulations + studies.simulations + (certainty.simulations if certainty else 0),

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from advisor.bought import Bought
 from advisor.bytoken import TokenOffer
 from advisor.certainty import Certainty
 from advisor.elastic import Elastic
@@ -183,12 +184,17 @@ class Option(Spec):
         description="Of a fleet that scales: `replicas` is the most, prices are for those there were.",
     )
 
+    bought: Bought | None = Field(
+        None, description="Of tokens bought from a provider: never recommended, since its latency is assumed."
+    )
+
     @model_serializer(mode="wrap")
-    def _without_scaling(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A fixed fleet looks as it did before there were others."""
+    def _without_others(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A fixed fleet looks as it did before there was anything else."""
         written: dict[str, Any] = handler(self)
-        if self.scaling is None:
-            written.pop("scaling", None)
+        for name in ("scaling", "bought"):
+            if getattr(self, name) is None:
+                written.pop(name, None)
         return written
 
 

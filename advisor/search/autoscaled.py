@@ -140,10 +140,10 @@ def _run(question: Question, setup: ReplicaSetup, rule: Scaling, most: int, traf
     mean = result.paid_s / max(result.end_s, 1e-9)
     outcome = outcome_of([result], objective, duration_s, max(mean, 1e-9), every=True)
     checks = checks_of(outcome, [result], objective, duration_s, every=True)
-    return Run(rule, most, result, Trial((result,), outcome, checks, _keeps_up(result)))
+    return Run(rule, most, result, Trial((result,), outcome, checks, keeps_up(result)))
 
 
-def _keeps_up(result: SimResult) -> bool:
+def keeps_up(result: SimResult) -> bool:
     """Whether all is done soon after the last arrival."""
     if not result.done.all():
         return False

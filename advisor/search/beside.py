@@ -7,16 +7,18 @@ from dataclasses import replace
 from advisor.search.autoscaled import autoscaled
 from advisor.search.question import Question
 from advisor.search.ranking import Found, ranked_entries
+from advisor.search.serverless import serverless
 
 
 def with_others(question: Question, found: Found, jobs: int = 1) -> Found:
     """The ranking with everything beside the fixed fleets that the scenario allows."""
     scaling, runs = autoscaled(question, found.entries, jobs)
-    if not scaling:
+    bought, more = serverless(question)
+    if not scaling and not bought:
         return found
     return replace(
         found,
-        entries=tuple(ranked_entries(question, [*found.entries, *scaling])),
-        candidates=found.candidates + len(scaling),
-        simulations=found.simulations + runs,
+        entries=tuple(ranked_entries(question, [*found.entries, *scaling, *bought])),
+        candidates=found.candidates + len(scaling) + len(bought),
+        simulations=found.simulations + runs + more,
     )

@@ -99,7 +99,7 @@ def _reason(question: Question, sized: SizedPlan, usd_per_hour: float | None) ->
             if sized.stagnant
             else f" on {sum(sized.plan.replicas)} replicas{at}"
         )
-        return _breach(sized.trial) + on, "slo" if sized.stagnant else "replicas"
+        return breach(sized.trial) + on, "slo" if sized.stagnant else "replicas"
     if usd_per_hour is None:
         return "no price is known for this device; give your own under prices.own", "price"
     if budget is not None and usd_per_hour > budget:
@@ -107,7 +107,7 @@ def _reason(question: Question, sized: SizedPlan, usd_per_hour: float | None) ->
     return "", ""
 
 
-def _breach(trial: Trial) -> str:
+def breach(trial: Trial) -> str:
     """The limit that is missed by most."""
     broken = [check for check in trial.checks if not check.holds]
     if not broken:

@@ -52,8 +52,9 @@ class Found:
 
     @property
     def best(self) -> Entry | None:
-        """The recommended one: the first feasible that can serve the adapters."""
-        return next((e for e in self.entries if e.option.feasible and not e.option.is_reference), None)
+        """The recommended one: the first feasible that can serve the adapters and is not bought."""
+        options = (e for e in self.entries if e.option.feasible and e.option.bought is None)
+        return next((e for e in options if not e.option.is_reference), None)
 
 
 def search(question: Question, progress: Progress | None = None, jobs: int = 1) -> Found:

@@ -56,7 +56,7 @@ def offers_by_token(question: Question, usd_per_hour: float | None) -> tuple[Tok
                 usd_per_mtok_output=price.usd_per_mtok_output,
                 usd_per_hour=each * facts.rate_rps * _SECONDS_PER_HOUR,
                 equal_rps=equal,
-                adapters=_adapters(price) if len(question.adapters) else "",
+                adapters=adapters_at(price) if len(question.adapters) else "",
                 source=price.source,
                 date=price.date,
             )
@@ -64,7 +64,7 @@ def offers_by_token(question: Question, usd_per_hour: float | None) -> tuple[Tok
     return tuple(found)
 
 
-def _adapters(price: TokenPrice) -> str:
+def adapters_at(price: TokenPrice) -> str:
     """The rule at this price, or what else the provider sells to those who have adapters."""
     if price.lora:
         return price.lora

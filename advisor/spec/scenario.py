@@ -18,6 +18,7 @@ from advisor.spec.device import Device
 from advisor.spec.engine import EngineWish
 from advisor.spec.objective import Objective
 from advisor.spec.price import PriceWish
+from advisor.spec.serverless import Serverless
 from advisor.spec.spec import Spec
 from advisor.spec.speculation import Speculation
 from advisor.spec.workload import Generator, Workload
@@ -81,6 +82,10 @@ class Scenario(Spec):
     own_devices: tuple[Device, ...] = Field((), description="Devices that the catalog lacks.")
     autoscaling: Autoscaling | None = Field(
         None, description="Fleets that scale with the load may be advised; left out: fixed ones alone."
+    )
+    serverless: Serverless | None = Field(
+        None,
+        description="Tokens bought from a provider are simulated too, on a stand-in; left out: only priced.",
     )
     prices: PriceWish = Field(PriceWish(), description="Which prices count, and your own.")
     search: Search = Field(Search(), description="How far to look.")

@@ -24,6 +24,8 @@ _METRICS: Final = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "goodput": "goo
 
 def serving(option: Option) -> str:
     """How an option serves, in words: multi-LoRA + EAGLE-3×3."""
+    if option.bought is not None:
+        return f"serverless, {option.bought.provider}"
     scaled = "" if option.scaling is None else ", scaled"
     if option.speculation is None:
         return f"{way_label(option)}{scaled}"
@@ -44,6 +46,8 @@ def draft_label(spec: SpecChoice) -> str:
 
 def hardware(option: Option) -> str:
     """What an option runs on: 2× L40S-48, or 4× H100-80-SXM (TP 2)."""
+    if option.bought is not None:
+        return f"by the token (as if on {option.device})"
     parallel = f" (TP {option.tensor_parallel})" if option.tensor_parallel > 1 else ""
     least = "" if option.scaling is None else f"{option.scaling.min_replicas * option.tensor_parallel}–"
     return (

@@ -1,4 +1,4 @@
-"""What scaling saves and what its start-ups cost, in plain words."""
+"""What scaling saves and its start-ups cost, and what a provider would be like, in plain words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,43 @@ from advisor.recommendation import Option
 from advisor.search.ranking import Found
 from advisor.spec.quantities import significant
 from advisor.spec.spec import Origin
+from advisor.why.words import limits_words
+
+_WAYS = {"base": "the base model", "multi-lora": "one multi-LoRA pool"}
 
 
-def beside_words(found: Found) -> str:
+def summary_with_others(fixed: str, found: Found) -> str:
+    """The whole summary: what stands beside the fixed fleets comes first where it is what is advised.
+
+    Args:
+        fixed: the summary of the fixed fleets.
+        found: all options, ranked.
+    """
+    scaling, bought = _scaling_words(found), _bought_words(found)
+    if found.best is not None and found.best.option.scaling is not None:
+        return " ".join(filter(None, (scaling, f"As a fixed fleet: {fixed[0].lower()}{fixed[1:]}", bought)))
+    return " ".join(filter(None, (fixed, scaling, bought)))
+
+
+def _bought_words(found: Found) -> str:
+    """A sentence a provider that was simulated, one for all that do not sell it."""
+    said = []
+    bought = [entry.option for entry in found.entries if entry.option.bought is not None]
+    for option in bought:
+        if option.outcome is None or option.bought is None:
+            continue
+        verdict = "every limit would hold" if option.feasible else option.reason
+        said.append(
+            f"Bought by the token ({option.bought.provider}) it would cost {option.usd_per_hour:.2f} USD/h; "
+            f"{verdict}, but that latency is an assumption ({option.bought.assumption})."
+        )
+    refusing = [option.bought.provider for option in bought if option.bought and option.outcome is None]
+    if refusing:
+        said.append(f"By the token {' and '.join(refusing)} do not sell these adapters.")
+    return " ".join(said)
+
+
+def _scaling_words(found: Found) -> str:
     """A few sentences: of the best fleet that scales, or why none does; empty where none was looked at."""
     tried = [e.option for e in found.entries if e.option.scaling is not None and not e.option.is_reference]
     if not tried:
@@ -32,9 +66,10 @@ def beside_words(found: Found) -> str:
 
 def _fleet(option: Option, scaling: Elastic) -> str:
     return (
-        f"Scaled with the load, {option.way} on {option.device} has {scaling.min_replicas} to "
+        f"Scaled with the load, {_WAYS[option.way]} on {option.device} has {scaling.min_replicas} to "
         f"{_replicas(scaling.max_replicas)}, {significant(scaling.mean_replicas)} on average, one for every "
-        f"{scaling.target:g} unfinished requests, and {scaling.starts} start-ups over the traffic."
+        f"{scaling.target:g} unfinished requests, with {scaling.starts} start-ups over the traffic: "
+        f"{limits_words(option.checks)}."
     )
 
 
@@ -60,7 +95,7 @@ def _waits(option: Option, scaling: Elastic) -> str:
     mean = "" if option.outcome is None else f", of a mean TTFT of {option.outcome.ttft.mean_s:.2f} s"
     return (
         f"{scaling.waited_share:.1%} of the requests wait for a first replica, which is "
-        f"{scaling.waited_mean_s:.2f} s over all{mean}."
+        f"{scaling.waited_mean_s:.2f} s over all{mean}; what queues meanwhile waits on."
     )
 
 

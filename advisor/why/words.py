@@ -50,7 +50,10 @@ def summary_of(question: Question, found: Found) -> str:
     parts = [f"Serve {_described(option)}: {_machines(option)}, {_price(option)}."]
     if option.outcome is not None:
         rate = question.whole.rate_rps
-        parts.append(f"At the asked load of {rate:.3g} requests/s: {_limits(option.checks)}.")
+        asked = f"At the asked load of {rate:.3g} requests/s"
+        if question.scenario.autoscaling is not None:
+            asked = f"At the peak of the load, {question.trial.rate_rps:.3g} requests/s"
+        parts.append(f"{asked}: {limits_words(option.checks)}.")
     if option.way in ("multi-lora", "hybrid") and option.limits is not None and option.memory is not None:
         kept = f"{option.memory.slots_bytes / 2**30:.1f} GiB are slots now"
         if question.scenario.engine.max_loras is None:
@@ -122,7 +125,8 @@ def _price(option: Option) -> str:
     return f"{option.usd_per_hour:.2f} USD/h{mtok}"
 
 
-def _limits(checks: tuple[SloCheck, ...]) -> str:
+def limits_words(checks: tuple[SloCheck, ...]) -> str:
+    """Each limit with what was simulated."""
     texts = []
     for check in checks:
         if check.metric == "goodput":
