@@ -14,6 +14,7 @@ from advisor.recipe.kubernetes import manifests
 from advisor.recipe.loadtest import load_test
 from advisor.recipe.others import other_engines
 from advisor.recipe.plan import Places, Server, ServingPlan, plan_of
+from advisor.recipe.scaling import scaled_objects
 from advisor.recipe.shell import command
 from advisor.recipe.vllm import vllm_arguments
 from advisor.recommendation import Option, Recommendation
@@ -59,6 +60,8 @@ def recipe_of(
         "load-test.sh": load_test(plan, rec),
         "scenario.yaml": scenario_to_yaml(scenario),
     }
+    if option.scaling is not None:
+        files["keda.yaml"] = scaled_objects(plan, option.scaling)
     if any(pool.merged for pool in option.pools):
         files["merge.py"] = _MERGE.read_text(encoding="utf-8")
         files["merge-all.sh"] = _merge_all(plan)
@@ -126,6 +129,12 @@ def _readme(plan: ServingPlan, rec: Recommendation) -> str:
     steps = ["1. Set " + ", ".join(f"`{name[1:]}`" for name in variables(plan)) + " to your folders."]
     if any(pool.merged for pool in option.pools):
         steps.append("1. `merge-all.sh` merges every adapter and checks that it still answers the same.")
+    if option.scaling is not None:
+        steps.append(
+            "1. `keda.yaml` scales the cluster's pool with the load, as it was simulated: read its head. "
+            "Pods are behind a plain service, which picks one at random where the simulation picks the least "
+            "busy. compose.yaml stands for the most replicas, all the time."
+        )
     steps += [
         (
             "1. One machine: `docker compose up` (compose.yaml, nginx.conf). A cluster: `kubectl apply -f "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from advisor.recipe.balance import IMAGE, nginx_config
 from advisor.recipe.plan import PORT, Server, ServingPlan
+from advisor.recipe.scaling import GRACE_S, drains
 from advisor.recipe.vllm import IMAGE as VLLM
 from advisor.recipe.vllm import vllm_arguments
 
@@ -20,6 +22,8 @@ def manifests(plan: ServingPlan) -> str:
     objects = [_config(plan)]
     for server in plan.servers:
         objects += [_headless(server), _stateful_set(plan, server)]
+        if plan.option.scaling is not None:
+            objects.append(_service(_ready(server), {"app": server.name}))
     objects += [_balance(), _service("lora-serving", {"app": "balance"})]
     head = (
         "# The claim `weights` holds base/, adapters/NAME/, merged/NAME/ and draft/, as the recipe's README "
@@ -29,13 +33,21 @@ def manifests(plan: ServingPlan) -> str:
 
 
 def _config(plan: ServingPlan) -> dict[str, Any]:
-    config = nginx_config(plan, lambda server, number: f"{server.name}-{number}.{server.name}")
+    if plan.option.scaling is None:
+        config = nginx_config(plan, lambda server, number: f"{server.name}-{number}.{server.name}")
+    else:  # pods come and go: nginx knows only the service of those that are ready
+        one = replace(plan, servers=tuple(replace(server, replicas=1) for server in plan.servers))
+        config = nginx_config(one, lambda server, _: _ready(server))
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "balance"},
         "data": {"nginx.conf": config},
     }
+
+
+def _ready(server: Server) -> str:
+    return f"{server.name}-ready"
 
 
 def _headless(server: Server) -> dict[str, Any]:
@@ -69,20 +81,25 @@ def _stateful_set(plan: ServingPlan, server: Server) -> dict[str, Any]:
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - a path inside the container
         ],
     }
-    pod = {
+    pod: dict[str, Any] = {
         "containers": [container],
         "volumes": [
             {"name": _VOLUME, "persistentVolumeClaim": {"claimName": "weights", "readOnly": True}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}},
         ],
     }
+    replicas = server.replicas
+    if plan.option.scaling is not None:
+        replicas = max(plan.option.scaling.min_replicas, 1)
+        container["lifecycle"] = drains()
+        pod["terminationGracePeriodSeconds"] = GRACE_S
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
         "metadata": {"name": server.name},
         "spec": {
             "serviceName": server.name,
-            "replicas": server.replicas,
+            "replicas": replicas,
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": server.name}},
             "template": {"metadata": {"labels": {"app": server.name, "part": "engine"}}, "spec": pod},
