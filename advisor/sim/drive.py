@@ -132,10 +132,10 @@ class Drive(Dispatch):
         if self._live[index]:
             self._ranks.leave(index)
         super()._fail(index, recover_after_s)
-        self._note_due(index, self._engines[index].due_s)
+        self._look_at(index)
         self._go_on(self._env.now)
 
     def _look_at(self, index: int) -> None:
-        """A replica has started."""
+        """A replica has started or died."""
         self._note_due(index, self._engines[index].due_s)
         self._ranks.set(index, self._engines[index].outstanding)

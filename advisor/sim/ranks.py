@@ -12,39 +12,48 @@ class Ranks:
     that shrank is pushed anew. `first` costs O(log replicas) in the mean.
     """
 
-    __slots__ = ("_heap", "_is_live", "live", "total", "unfinished")
+    __slots__ = ("_heap", "_is_live", "live", "live_total", "total", "unfinished")
 
     def __init__(self, replicas: int) -> None:
         self.unfinished = [0] * replicas
         self.total = 0  # unfinished requests of all replicas
         self.live = 0  # replicas that requests may go to
+        self.live_total = 0  # unfinished requests of those
         self._is_live = [False] * replicas
         self._heap: list[int] = []
 
     def join(self, replica: int) -> None:
-        """It is live from now on, with nothing to do."""
+        """It is live from now on."""
         self._is_live[replica] = True
         self.live += 1
-        heappush(self._heap, replica)
+        self.live_total += self.unfinished[replica]
+        heappush(self._heap, self.unfinished[replica] * len(self.unfinished) + replica)
 
     def leave(self, replica: int) -> None:
-        """It is not live any more, and what it had is somebody else's."""
+        """It gets no further requests; those that it has still count in `total`."""
         self._is_live[replica] = False
         self.live -= 1
-        self.total -= self.unfinished[replica]
-        self.unfinished[replica] = 0
+        self.live_total -= self.unfinished[replica]
 
     def set(self, replica: int, unfinished: int) -> None:
-        """A live replica has so many unfinished requests now."""
+        """A replica has so many unfinished requests now."""
         before = self.unfinished[replica]
-        self.total += unfinished - before
+        if unfinished == before:
+            return
         self.unfinished[replica] = unfinished
-        if unfinished < before:
-            count = len(self.unfinished)
-            heappush(self._heap, unfinished * count + replica)
-            if len(self._heap) > 8 * count + 64:
-                self._heap = [self.unfinished[i] * count + i for i in range(count) if self._is_live[i]]
-                heapify(self._heap)
+        self.total += unfinished - before
+        if self._is_live[replica]:
+            self.live_total += unfinished - before
+            if unfinished < before:
+                self._push(unfinished, replica)
+
+    def _push(self, unfinished: int, replica: int) -> None:
+        """A count has fallen; the heap begins anew where most of it is out of date."""
+        count = len(self.unfinished)
+        heappush(self._heap, unfinished * count + replica)
+        if len(self._heap) > 8 * count + 64:
+            self._heap = [self.unfinished[i] * count + i for i in range(count) if self._is_live[i]]
+            heapify(self._heap)
 
     def first(self) -> int:
         """The live replica with the fewest unfinished requests, of equals the first; -1 if none is live."""

@@ -46,7 +46,7 @@ class Routing:
         """The same without looking at every replica."""
         if self._rule == "round-robin":
             return self._next_turn(live)
-        home = self._home(adapter, live, ranks.unfinished, ranks.total, ranks.live)
+        home = self._home(adapter, live, ranks.unfinished, ranks.live_total, ranks.live)
         return ranks.first() if home < 0 else home
 
     def _home(

@@ -25,11 +25,11 @@ def test_a_router_picks_the_same_replica_from_ranks_as_from_a_scan(
         chance = rng.random()
         if chance < 0.05 and live[replica]:
             live[replica] = False
-            ranks.leave(replica)
+            ranks.leave(replica)  # it drains: what it has is finished while nothing new comes
         elif chance < 0.2 and not live[replica]:
             live[replica] = True
             ranks.join(replica)
-        elif chance < 0.6 and live[replica]:
+        elif chance < 0.6:
             ranks.set(replica, int(rng.integers(0, ranks.unfinished[replica] + 1)))
         picked = by_rank.pick_ranked(adapter, live, ranks)
         assert picked == by_scan.pick(adapter, live, ranks.unfinished)
