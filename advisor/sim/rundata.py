@@ -11,7 +11,7 @@ from advisor.sim.draws import Draws
 from advisor.sim.ledger import Ledger
 from advisor.sim.outcome import Outcome
 from advisor.sim.setup import ReplicaSetup
-from advisor.sim.verify import Verify
+from advisor.sim.verify import verify_of
 from advisor.trace.trace import Trace
 
 
@@ -53,7 +53,7 @@ class RunData:
     def __init__(self, trace: Trace, setup: ReplicaSetup, draws: Draws | None, *, wants_series: bool) -> None:
         self.trace = trace
         self.wants_series = wants_series
-        self.verify = Verify(trace, draws, setup.limits.kv_block_tokens) if draws else None
+        self.verify = verify_of(trace, draws, setup.limits.kv_block_tokens) if draws else None
         self.ledger = Ledger(len(trace))
         self._clock = setup.clock
         self.lines: dict[int, StepLine] = {}  # sequences · 1 000 003 + adapters -> the line used last
