@@ -2,8 +2,8 @@
 
     PYTHON _peer_runs.py PEER TRACE.csv
 
-The trace has the columns arrived_at, num_prefill_tokens, num_decode_tokens. Prints one JSON object: CPU
-seconds of the simulation alone (objects are built and models trained before), requests finished, the version.
+The trace has the columns Date, Time, PromptTokenCount, CompletionTokenCount. Prints one JSON object: CPU
+seconds of the simulation alone (objects are built before), requests finished, the version.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 
 def rows(file: str) -> list[tuple[float, int, int]]:
     """Arrival, prompt tokens and answer tokens of each request."""
     with Path(file).open(newline="", encoding="ascii") as lines:
         return [
-            (float(row["arrived_at"]), int(row["num_prefill_tokens"]), int(row["num_decode_tokens"]))
+            (float(row["Time"]), int(row["PromptTokenCount"]), int(row["CompletionTokenCount"]))
             for row in csv.DictReader(lines)
         ]
 
@@ -41,16 +42,26 @@ def sr_sim(file: str) -> tuple[float, int, str]:
 
 
 def vidur(file: str) -> tuple[float, int, str]:
-    """Vidur: one A100 with Meta-Llama-3-8B behind its vLLM scheduler; predictors are trained before."""
+    """Vidur: one replica behind its vLLM scheduler, without metrics.
+
+    Its predictors want profiling data that the package does not hold. They are replaced by an affine step
+    time of the magnitudes that ours has, so that this times the event loop alone, as it does with ours.
+    """
+    registry = importlib.import_module("vidur.execution_time_predictor.execution_time_predictor_registry")
+    base = importlib.import_module("vidur.execution_time_predictor.base_execution_time_predictor")
+    kind = importlib.import_module("vidur.types").ExecutionTimePredictorType.RANDOM_FORREST
+    registry.ExecutionTimePredictorRegistry.unregister(kind)
+    registry.ExecutionTimePredictorRegistry.register(kind, affine_predictor(base.BaseExecutionTimePredictor))
     with tempfile.TemporaryDirectory() as folder:
         sys.argv = [
             "vidur",
-            *("--replica_config_device", "a100", "--replica_config_model_name", "meta-llama/Meta-Llama-3-8B"),
             *("--cluster_config_num_replicas", "1", "--replica_config_tensor_parallel_size", "1"),
+            *("--replica_config_num_pipeline_stages", "1", "--replica_scheduler_config_type", "vllm"),
             *("--request_generator_config_type", "trace_replay"),
             *("--trace_request_generator_config_trace_file", file),
-            *("--trace_request_generator_config_max_tokens", "4096"),
-            *("--replica_scheduler_config_type", "vllm", "--metrics_config_output_dir", folder),
+            *("--trace_request_generator_config_prefill_scale_factor", "1"),
+            *("--trace_request_generator_config_time_scale_factor", "1"),
+            *("--no-metrics_config_write_metrics", "--metrics_config_output_dir", folder),
         ]
         config = importlib.import_module("vidur.config").SimulationConfig.create_from_cli_args()
         importlib.import_module("vidur.utils.random").set_seeds(config.seed)
@@ -58,7 +69,25 @@ def vidur(file: str) -> tuple[float, int, str]:
         start_ns = time.process_time_ns()
         simulator.run()
         cpu_s = (time.process_time_ns() - start_ns) / 1e9
-    return cpu_s, len(rows(file)), "checkout"
+        assert simulator.scheduler.is_empty()
+    return cpu_s, len(rows(file)), version("vidur")
+
+
+def affine_predictor(base: type[Any]) -> type[Any]:
+    """Vidur's predictor with a closed form: milliseconds of a step, in the place of one of its operations."""
+    times = importlib.import_module("vidur._native.entities").ExecutionTime
+
+    def step(self: Any, batch: Any, _stage: int) -> object:
+        parts = batch.batch_mapping.values() if hasattr(batch, "batch_mapping") else (batch,)
+        tokens = sum(sum(part.num_q_tokens) for part in parts)
+        context = sum(sum(part.num_kv_tokens) for part in parts)
+        layers = self._num_layers_per_pipeline_stage
+        operations = [0.0] * 14
+        operations[6] = (6.4 + 0.027 * tokens + 58e-6 * context) / layers
+        return times(layers, *operations)
+
+    members: dict[str, object] = {name: lambda _self, _batch: 0.0 for name in base.__abstractmethods__}
+    return type("AffinePredictor", (base,), {**members, "get_execution_time": step})
 
 
 RUNS = {"vllm-sr-sim": sr_sim, "vidur": vidur}

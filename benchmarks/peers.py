@@ -1,17 +1,15 @@
 """Other simulators beside ours, as ratios within one run.
 
-    python -m benchmarks.peers [--peer NAME ...] [--requests 20000] [--rate 14] [--environments DIR]
-                               [--vidur CHECKOUT [--vidur-python PYTHON]] [--write]
+    python -m benchmarks.peers [--peer NAME ...] [--requests 4000] [--rate 14] [--environments DIR] [--write]
 
-`vllm-sr-sim` and `aiconfigurator` are installed from their packages into environments of their own (temporary
-ones, or in --environments). Vidur is run from a local checkout, with a Python that has its requirements.
-Event loops are compared on one trace and one replica, each in a process of its own and in turn with ours, by
-the CPU seconds of the loop alone. aiconfigurator has no event loop: there whole commands are compared, its
-search for the fewest GPUs with ours. --write puts both tables into docs/performance.md.
+Each is installed from its package into an environment of its own (a temporary one, or in --environments).
+Event loops (vllm-sr-sim, vidur) are compared on one trace and one replica, each in a process of its own and
+in turn with ours, by the CPU seconds of the loop alone. aiconfigurator has no event loop: there whole commands
+are compared, its search for the fewest GPUs with ours. --write puts both tables into docs/performance.md.
 
-What differs is said in the tables: a request-level queue does far less work than a step-level simulator, a
-steady-state estimate knows no queue, and Vidur asks trained predictors for the time of a step, ours (here) an
-affine stand-in.
+What differs is said in the tables: a request-level queue does far less work than a step-level simulator, and
+a steady-state estimate knows no queue. Vidur runs here with an affine step time in place of its predictors,
+as ours does in the simulator's benchmarks.
 """
 
 from __future__ import annotations
@@ -37,7 +35,11 @@ from benchmarks.simulator_speed import base_case, trace_of
 
 PAGE = ROOT / "docs" / "performance.md"
 EXAMPLE = ROOT / "data" / "scenarios" / "platform-40-adapters.yaml"
-PACKAGES = ("vllm-sr-sim", "aiconfigurator")
+EVENT_LOOPS = {
+    "vllm-sr-sim": "requests in a queue with slots; no steps",
+    "vidur": "every step, one event or more each; vLLM's scheduler",
+}
+PACKAGES = (*EVENT_LOOPS, "aiconfigurator")
 SEARCHES = "mean lengths on one device in steady state; no adapters, no queue"
 REPEATS = 3
 _LONGEST_PROMPT, _LONGEST_ANSWER = 3_000, 1_000
@@ -49,7 +51,6 @@ class Peer:
 
     name: str
     python: Path
-    path: Path | None  # a checkout to import from
     differs: str
 
 
@@ -64,12 +65,13 @@ def trace_to_share(requests: int, rate_rps: float) -> Trace:
 
 
 def write_csv(trace: Trace, file: Path) -> None:
-    """The trace in the columns that Vidur replays."""
+    """The trace in the columns that Vidur replays, all on the day that it takes by default."""
     with file.open("w", newline="", encoding="ascii") as lines:
         rows = csv.writer(lines)
-        rows.writerow(("arrived_at", "num_prefill_tokens", "num_decode_tokens"))
+        rows.writerow(("Date", "Time", "PromptTokenCount", "CompletionTokenCount"))
         columns = (trace.arrival_s, trace.prompt_tokens, trace.output_tokens)
-        rows.writerows(zip(*(column.tolist() for column in columns), strict=True))
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            rows.writerow(("2023-08-21", *row))
 
 
 def ours_s(trace: Trace) -> float:
@@ -87,10 +89,10 @@ def theirs(peer: Peer, file: Path) -> dict[str, float | str]:
         SystemExit: it failed; its last lines are shown.
     """
     runs = Path(__file__).with_name("_peer_runs.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(peer.path or "")}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     command = [str(peer.python), str(runs), peer.name, str(file)]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=environment, cwd=peer.path or file.parent
+        command, check=False, capture_output=True, text=True, env=environment, cwd=file.parent
     )
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
@@ -137,26 +139,6 @@ def rows(peers: list[Peer], requests: int, rate_rps: float) -> list[tuple[str, .
     return found
 
 
-def peers_of(given: argparse.Namespace, folder: Path) -> list[Peer]:
-    """Those with an event loop that can be run here; says why one is left out.
-
-    Raises:
-        SystemExit: the checkout is none.
-    """
-    found = []
-    if "vllm-sr-sim" in given.peer:
-        python = installed("vllm-sr-sim", folder) / "python"
-        found.append(Peer("vllm-sr-sim", python, None, "requests in a queue with slots; no steps"))
-    if given.vidur is None:
-        sys.stderr.write("vidur is left out: name a checkout of it with --vidur.\n")
-    elif not (given.vidur / "vidur" / "simulator.py").is_file():
-        raise SystemExit(f"--vidur is {given.vidur}; allowed: a checkout of Vidur (with vidur/simulator.py).")
-    else:
-        python = given.vidur_python or Path(sys.executable)
-        found.append(Peer("vidur", python, given.vidur.resolve(), "every step, predicted by trained tables"))
-    return found
-
-
 def search_rows(programs: Path) -> list[tuple[str, ...]]:
     """Wall seconds of two searches for the fewest GPUs, as whole commands in turn."""
     ours = [sys.executable, "-m", "advisor", "recommend", str(EXAMPLE), "--json", "--jobs", "1"]
@@ -189,7 +171,12 @@ def text_of(given: argparse.Namespace) -> str:
     parts = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.environments or Path(temporary)
-        if peers := peers_of(given, folder):
+        peers = [
+            Peer(name, installed(name, folder) / "python", EVENT_LOOPS[name])
+            for name in given.peer
+            if name in EVENT_LOOPS
+        ]
+        if peers:
             what = f"event loop: {given.requests:,} requests at {given.rate:g}/s, one replica"
             head = (what, f"CPU, median of {REPEATS}", "requests/s", "times ours", "what it simulates")
             parts.append(table(head, rows(peers, given.requests, given.rate)))
@@ -208,11 +195,9 @@ def main() -> None:
     """Measure, print, and write where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", nargs="+", choices=PACKAGES, default=PACKAGES)
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--requests", type=int, default=4_000)
     parser.add_argument("--rate", type=float, default=14.0, help="requests a second")
     parser.add_argument("--environments", type=Path, help="folder where the packages are, or are installed")
-    parser.add_argument("--vidur", type=Path, help="a local checkout of Vidur")
-    parser.add_argument("--vidur-python", type=Path, help="a Python with Vidur's requirements")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     text = text_of(given)
