@@ -4,8 +4,9 @@
 
 Each is installed from its package into an environment of its own (a temporary one, or in --environments).
 Event loops (vllm-sr-sim, vidur) are compared on one trace and one replica, each in a process of its own and
-in turn with ours, by the CPU seconds of the loop alone. aiconfigurator has no event loop: there whole commands
-are compared, its search for the fewest GPUs with ours. --write puts both tables into docs/performance.md.
+in turn with ours, by the CPU seconds of the loop alone. aiconfigurator has no event loop: there whole
+commands are compared, its search for the fewest GPUs with ours. --write puts both tables into
+docs/performance.md.
 
 What differs is said in the tables: a request-level queue does far less work than a step-level simulator, and
 a steady-state estimate knows no queue. Vidur runs here with an affine step time in place of its predictors,

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.sim.fleet import simulate_fleet
 from advisor.sim.setup import Router
@@ -83,7 +84,7 @@ def measure(line: Line) -> Cost:
     burst = simulate_fleet(alone.fleet, trace_of(alone, 4_000, 0.0))
     trace = trace_of(line.case, line.requests, 0.8 * line.replicas * 4_000 / burst.end_s)
     if line.day:
-        trace = replace(trace, arrival_s=_day(line.requests))
+        trace = replace(trace, arrival_s=day_arrivals_s(line.requests))
     before = _begin_of_peak()
     start_ns = time.process_time_ns()
     result = simulate_fleet(line.case.fleet, trace)
@@ -107,7 +108,7 @@ def _memory(field: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith(field))
 
 
-def _day(requests: int) -> np.ndarray:
+def day_arrivals_s(requests: int) -> NDArray[np.float64]:
     """Arrivals of a Poisson process whose rate is 1 - swing · cos(2π t / day) of its mean."""
     t_s = np.linspace(0.0, DAY_S, 8_641)
     turn = 2.0 * np.pi / DAY_S
