@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.sim.draws import Draws
-from advisor.trace.trace import Trace
+from advisor.trace.trace import BASE, Trace
 
 Ints = NDArray[np.int64]
 
@@ -22,7 +22,7 @@ TOKENS = (1 << BLOCKS) - 1
 
 _BATCH = 1024
 _KEPT_REQUESTS = 8192
-_KEPT_TRACES = 4
+_KEPT_TRACES = 6
 
 
 @dataclass(slots=True)
@@ -102,19 +102,22 @@ class Verify:
         return owner, tokens, before
 
 
-_Key = tuple[int, object, int]
-_recent: list[tuple[Trace, _Key, Verify]] = []
+_Key = tuple[object, ...]
+_recent: list[tuple[_Key, Verify]] = []
 """The last traces that were asked for: a search simulates the same requests again and again."""
 
 
 def verify_of(trace: Trace, draws: Draws, kv_block_tokens: int) -> Verify:
-    """Futures of a trace, from the last runs on it where it is a short one: they hang on nothing else."""
-    key = draws.seed, (draws.draft_length, draws.base_marginals, draws.adapter_marginals), kv_block_tokens
-    for known, known_key, verify in _recent:
-        if known is trace and known_key == key:
+    """Futures of a trace, from the last runs on equal requests where they are few."""
+    if len(trace) > _KEPT_REQUESTS:
+        return Verify(trace, draws, kv_block_tokens)
+    columns = trace.prompt_tokens, trace.output_tokens, trace.adapter == BASE
+    rules = draws.seed, draws.draft_length, draws.base_marginals, draws.adapter_marginals, kv_block_tokens
+    key = (*rules, *(column.tobytes() for column in columns))
+    for known, verify in _recent:
+        if known == key:
             return verify
     verify = Verify(trace, draws, kv_block_tokens)
-    if len(trace) <= _KEPT_REQUESTS:
-        _recent[_KEPT_TRACES - 1 :] = []
-        _recent.insert(0, (trace, key, verify))
+    _recent[_KEPT_TRACES - 1 :] = []
+    _recent.insert(0, (key, verify))
     return verify
