@@ -55,7 +55,7 @@ def app(port: int, address: str, workspace: str | None, jobs: int | None, browse
         environment["LORA_ADVISOR_WORKSPACE"] = str(Path(workspace).resolve())
     if jobs is not None:
         environment["LORA_ADVISOR_JOBS"] = str(jobs)
-    script = Path(__file__).parent.parent / "web" / "script.py"
+    script = Path(__file__).parent.parent / "web" / "start" / "script.py"
     command = [
         sys.executable, "-m", "streamlit", "run", str(script),
         "--server.address", address, "--server.port", str(port),

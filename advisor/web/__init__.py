@@ -1,13 +1,14 @@
 """The web app: inputs, one call of the API, and what came back. No logic of its own.
 
+state.py       what one visitor has: the scenario's text, the answer; kept in the session and the address
 question.py    a scenario from the browser: read, checked, kept inside the operator's folder
 address.py     a scenario in the page's address, so that it can be sent to a colleague
+work.py        an answer on its way: in a thread, with progress, stopped on request or when nobody looks
 cores.py       how many processes an answer may take
 answers.py     answers by scenario, computed once, a bounded number of them
-show.py        sections of the report as page elements
-advise.py      the page that asks and answers
-known.py       the page with profiles and prices
-script.py      what `streamlit run` starts
+show.py        sections of the report as page elements; a chart with its data
+pages/         the pages
+start/         what `streamlit run` starts
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ def main() -> None:
     """Lay out the pages and run the one that is asked for."""
     import streamlit as st
 
-    from advisor.web import advise, known
+    from advisor.web import state
+    from advisor.web.pages import answer, ask, known, why
 
     st.set_page_config(page_title="LoRA Advisor", layout="wide")
+    state.begin()
     pages = [
-        st.Page(advise.page, title="Advice", url_path="advice", default=True),
+        st.Page(ask.page, title="Ask", url_path="ask", default=True),
+        st.Page(answer.page, title="Answer", url_path="answer"),
+        st.Page(why.page, title="Why", url_path="why"),
         st.Page(known.page, title="What is known", url_path="known"),
     ]
+    state.remember(pages)
     st.navigation(pages, position="top").run()

@@ -44,6 +44,13 @@ def headline(rec: Recommendation) -> None:
         place.caption(plain(note))
 
 
+def sections_of(rec: Recommendation) -> dict[str, Section]:
+    """Every section of an answer, by its key."""
+    from advisor.report.sections import sections
+
+    return {one.key: one for one in sections(rec)}
+
+
 def section(one: Section) -> None:
     """Words, figures and tables of one section."""
     st.subheader(plain(one.title), anchor=one.key)
@@ -58,7 +65,7 @@ def section(one: Section) -> None:
             st.columns(len(pair)) if len(pair) > 1 else [st.container()], pair, strict=True
         ):
             with place:
-                _figure(figure)
+                chart(figure)
     if not one.tables_first:
         _tables(one)
 
@@ -68,11 +75,26 @@ def _tables(one: Section) -> None:
         table(content)
 
 
-def _figure(figure: Figure) -> None:
-    chart = dressed(figure.draw(), dark=st.context.theme.type == "dark")
-    width: Literal["content", "stretch"] = "content" if "hconcat" in chart.to_dict() else "stretch"
-    st.altair_chart(chart, width=width, theme=None, alt=figure.caption, key=f"chart-{figure.name}")
+def chart(figure: Figure) -> None:
+    """A chart in the visitor's theme, its caption, and its data as a file."""
+    from advisor.plots.data import csv_of
+
+    drawn = figure.draw()
+    shown = dressed(drawn, dark=st.context.theme.type == "dark")
+    width: Literal["content", "stretch"] = "content" if "hconcat" in shown.to_dict() else "stretch"
+    st.altair_chart(shown, width=width, theme=None, alt=figure.caption, key=f"chart-{figure.name}")
     st.caption(plain(figure.caption))
+    st.download_button(
+        "Data (CSV)",
+        lambda: csv_of(drawn),
+        f"{figure.name}.csv",
+        "text/csv",
+        key=f"data-{figure.name}",
+        type="tertiary",
+        icon=":material/download:",
+        help=f"The figures behind the chart: {figure.caption}",
+        on_click="ignore",
+    )
 
 
 def table(content: Table) -> None:

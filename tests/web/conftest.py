@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("streamlit", reason="streamlit is not installed (extra 'app')")
+
+import streamlit
+
+from advisor import api
+from tests.web.driver import FakeApi
+
+
+@pytest.fixture
+def fake_api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    streamlit.cache_resource.clear()
+    fake = FakeApi()
+    monkeypatch.setattr(api, "recommend", fake.recommend)
+    return fake

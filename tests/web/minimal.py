@@ -1,0 +1,14 @@
+"""A small scenario for the tests of the web app."""
+
+MINIMAL = """\
+schema_version: 1
+name: small
+model: Llama-3.1-8B
+adapters: {count: 2, rank: 8}
+workload:
+  kind: generator
+  arrivals: {kind: poisson, rate: 2 req/s}
+  prompt_tokens: {kind: fixed, tokens: 100}
+  output_tokens: {kind: fixed, tokens: 10}
+  duration: 60s
+"""

@@ -1,0 +1,110 @@
+"""Every page in Streamlit's tester: ask, answer, why, what is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from advisor.errors import InfeasibleError
+from advisor.web import address, cores
+from advisor.web.question import VARIABLE
+from tests.web.driver import FakeApi, answered, opened, said
+from tests.web.minimal import MINIMAL
+
+
+def edited(text: str) -> AppTest:
+    app = opened()
+    app.text_area[0].set_value(text).run()
+    return app
+
+
+def test_the_example_is_answered_with_ranking_and_reasons(fake_api: FakeApi) -> None:
+    app = answered(opened())
+    assert len(fake_api.calls) == 1
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["cost, USD an hour"] == "2.18"
+    assert metrics["TTFT p99"] == "185 ms"
+    ranking = next(frame.value for frame in app.dataframe if "way to serve" in frame.value.columns)
+    assert ranking.iloc[0]["TTFT p99 (ms)"] == pytest.approx(185, abs=0.5)
+    assert ranking.iloc[0][""] == "→"
+    assert "Serve all 40 adapters unmerged" in said(app)
+
+
+def test_the_same_scenario_is_computed_once_for_all_visitors(fake_api: FakeApi) -> None:
+    answered(opened())
+    answered(opened())
+    assert len(fake_api.calls) == 1
+
+
+def test_an_edited_scenario_goes_to_the_api_and_into_the_address(fake_api: FakeApi) -> None:
+    app = answered(edited(MINIMAL))
+    assert fake_api.calls[0][0].name == "small"
+    assert address.unpacked(app.query_params["s"]) == MINIMAL
+
+
+def test_a_scenario_in_the_address_is_shown(fake_api: FakeApi) -> None:
+    code = address.packed(MINIMAL)
+    assert code is not None
+    assert opened(s=code).text_area[0].value == MINIMAL
+
+
+def test_a_broken_address_is_one_sentence(fake_api: FakeApi) -> None:
+    assert "holds no scenario" in opened(s="!!!").error[0].value
+
+
+def test_an_error_of_the_api_is_its_sentence(fake_api: FakeApi) -> None:
+    fake_api.error = InfeasibleError("No device of the scenario has a profile.")
+    assert "No device of the scenario has a profile." in answered(opened()).error[0].value
+
+
+def test_a_fault_is_said_with_its_line_and_cannot_be_asked(fake_api: FakeApi) -> None:
+    app = edited(MINIMAL.replace("rank: 8", "rnk: 8"))
+    assert not app.exception
+    assert any("line 4" in error.value and "rnk" in error.value for error in app.error)
+    assert app.button(key="recommend").disabled
+
+
+def test_markup_in_a_scenario_is_shown_as_text(fake_api: FakeApi) -> None:
+    app = edited(MINIMAL.replace("rank: 8", '"<b>*x*</b>": 8'))
+    assert app.error
+    assert "<b>" not in "".join(error.value for error in app.error)
+
+
+def test_the_operator_opens_a_folder_by_a_variable(
+    fake_api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    answered(edited(MINIMAL.split("workload:")[0] + "workload: {kind: trace, path: a.csv}\n"))
+    assert fake_api.calls[0][1] == tmp_path.resolve()
+
+
+def test_the_page_of_what_is_known_shows_profiles_and_prices() -> None:
+    app = AppTest.from_string("from advisor.web.pages import known\nknown.page()", default_timeout=60).run()
+    assert not app.exception
+    profiles, prices = (frame.value for frame in app.dataframe)
+    assert "H100-80-SXM" in set(profiles["device"])
+    assert prices["$/h"].min() > 0
+    assert prices["date"].notna().all()
+
+
+@pytest.mark.parametrize(("given", "jobs"), [(None, 1), ("", 1), ("3", 3), (" 12 ", 12)])
+def test_one_process_unless_the_operator_says_more(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, given: str | None, jobs: int
+) -> None:
+    monkeypatch.delenv(cores.VARIABLE, raising=False)
+    if given is not None:
+        monkeypatch.setenv(cores.VARIABLE, given)
+    answered(opened())
+    assert fake_api.calls[0][2] == jobs
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "many", "2.5", "257", "9" * 30, "²"])
+def test_a_bad_number_of_processes_is_one_sentence(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv(cores.VARIABLE, given)
+    app = answered(opened())
+    assert not fake_api.calls
+    assert "from 1 to 256" in app.error[0].value
