@@ -3,7 +3,12 @@
 state.py       what one visitor has: the scenario's text, the answer; kept in the session and the address
 question.py    a scenario from the browser: read, checked, kept inside the operator's folder
 address.py     a scenario in the page's address, so that it can be sent to a colleague
-work.py        an answer on its way: in a thread, with progress, stopped on request or when nobody looks
+uploads.py     traces that visitors upload: named by their content, bounded
+work.py        work in a thread, with progress, stopped on request or when nobody looks
+watch.py       a piece of work shown while it runs, and taken into the session
+asking.py      asks for an answer
+fields.py      fields of the scenario as widgets, with what is wrong beside them
+parts/         the parts of pages that are more than a call
 cores.py       how many processes an answer may take
 answers.py     answers by scenario, computed once, a bounded number of them
 show.py        sections of the report as page elements; a chart with its data
@@ -19,7 +24,7 @@ def main() -> None:
     import streamlit as st
 
     from advisor.web import state
-    from advisor.web.pages import answer, ask, known, why
+    from advisor.web.pages import answer, ask, known, whatif, why
 
     st.set_page_config(page_title="LoRA Advisor", layout="wide")
     state.begin()
@@ -27,6 +32,7 @@ def main() -> None:
         st.Page(ask.page, title="Ask", url_path="ask", default=True),
         st.Page(answer.page, title="Answer", url_path="answer"),
         st.Page(why.page, title="Why", url_path="why"),
+        st.Page(whatif.page, title="What if", url_path="whatif"),
         st.Page(known.page, title="What is known", url_path="known"),
     ]
     state.remember(pages)

@@ -40,6 +40,6 @@ class Answers:
 
 
 def key_of(question: Question) -> str:
-    """Hash of the scenario as read, so that comments and order do not matter; and of its folder."""
-    text = f"{question.folder}\n{question.scenario.model_dump_json()}"
+    """Hash of the scenario as read, so that comments and order do not matter; of its folder and draws."""
+    text = f"{question.folder}\n{question.sure}\n{question.scenario.model_dump_json()}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,9 +10,12 @@ from advisor.plots.theme import dressed
 from advisor.report.sections import Figure, Section
 from advisor.tables import ranking, units
 from advisor.tables.table import Table, escape
+from advisor.web import state
 
 if TYPE_CHECKING:
-    from advisor.recommendation import Recommendation
+    from collections.abc import Mapping
+
+    from advisor.recommendation import Option, Recommendation
 
 
 def plain(text: str) -> str:
@@ -20,14 +23,24 @@ def plain(text: str) -> str:
     return escape(text).replace("$", "\\$").replace(":", "\\:").replace("~", "\\~")
 
 
-def headline(rec: Recommendation) -> None:
+def nothing_yet() -> None:
+    """Say that there is no answer, and where to ask."""
+    st.title("No answer yet")
+    st.markdown("Describe what you serve; the answer comes within seconds.")
+    st.page_link(state.page_of("ask"), label="Ask a question first", icon=":material/arrow_back:")
+
+
+def title(rec: Recommendation) -> None:
+    """The answer in one sentence with its price, and in a few more with latency and certainty."""
+    st.title(plain(ranking.headline(rec)), anchor="answer")
+    st.markdown(plain(rec.summary))
+
+
+def figures(rec: Recommendation) -> None:
     """The figures that decide, side by side."""
     best = ranking.recommended(rec)
     if best is None:
-        st.warning(plain("Nothing meets the objective. " + rec.summary))
         return
-    st.header(plain(ranking.headline(rec)), anchor="answer")
-    st.markdown(plain(rec.summary))
     cells = []
     if best.usd_per_hour is not None:
         mtok = "" if best.usd_per_mtok is None else f"{units.usd(best.usd_per_mtok)} USD per million tokens"
@@ -38,17 +51,31 @@ def headline(rec: Recommendation) -> None:
         cells.append((ranking.limit_name(check), ranking.limit_value(check, check.value), asked))
     if best.headroom is not None:
         cells.append(("headroom", units.times(best.headroom), "of the asked load"))
-    cells.append(("figures are", best.origin.value, "the least certain that matters"))
+    cells.append(_certain(rec, best))
     for place, (name, value, note) in zip(st.columns(len(cells)), cells, strict=True):
         place.metric(name, value, border=True)
         place.caption(plain(note))
 
 
+def _certain(rec: Recommendation, best: Option) -> tuple[str, str, str]:
+    found = rec.certainty
+    if found is None:
+        return "figures are", best.origin.value, "the least certain that matters"
+    return "stands in", f"{found.stands} of {found.draws}", f"draws; figures are {best.origin.value}"
+
+
+def sections(said: Mapping[str, Section], *keys: str) -> None:
+    """Those of an answer's sections that it has."""
+    for key in keys:
+        if key in said:
+            section(said[key])
+
+
 def sections_of(rec: Recommendation) -> dict[str, Section]:
     """Every section of an answer, by its key."""
-    from advisor.report.sections import sections
+    from advisor.report.sections import sections as all_of
 
-    return {one.key: one for one in sections(rec)}
+    return {one.key: one for one in all_of(rec)}
 
 
 def section(one: Section) -> None:

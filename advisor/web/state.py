@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from advisor.errors import InputError
+from advisor.errors import AdvisorError, InputError
 from advisor.problem import Problem
-from advisor.web import address
+from advisor.spec.yamlfile import parse_mapping
+from advisor.web import address, uploads
 from advisor.web.answers import Answers, key_of
-from advisor.web.question import Question, read_question, workspace
+from advisor.web.question import SOURCE, Question, read_question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,12 @@ def examples() -> dict[str, Path]:
     from advisor.datafiles import data_dir
 
     return {path.stem: path for path in sorted((data_dir() / "scenarios").glob("*.yaml"))}
+
+
+def example_name() -> str | None:
+    """The example that the text is, to the letter; None: it is none of them."""
+    text = scenario_text()
+    return next((name for name, path in examples().items() if path.read_text(encoding="utf-8") == text), None)
 
 
 def begin() -> None:
@@ -78,6 +85,28 @@ def set_scenario_text(text: str, origin: str | None = None) -> None:
         st.session_state["edition"] = st.session_state.get("edition", 0) + 1
 
 
+def renew() -> None:
+    """Make every widget take its value from the text again."""
+    st.session_state["edition"] += 1
+
+
+def set_failed(sentences: str) -> None:
+    """Keep what went wrong in a widget's callback, one sentence a line, for the page to show."""
+    st.session_state["failed once"] = tuple(sentences.splitlines())
+
+
+def taken_failure() -> tuple[str, ...]:
+    """What went wrong in the last callback; said once."""
+    found: tuple[str, ...] = st.session_state.pop("failed once", ())
+    return found
+
+
+def sentences_of(error: AdvisorError) -> tuple[str, ...]:
+    """An error's sentences, without where uploads lie on the server."""
+    hidden = f"{uploads.opened().folder}/"
+    return tuple(sentence.replace(hidden, "") for sentence in str(error).splitlines())
+
+
 def question() -> Question | None:
     """The scenario as read; None where it has faults (`problems` says which)."""
     return _read()[0]
@@ -86,6 +115,16 @@ def question() -> Question | None:
 def problems() -> tuple[Problem, ...]:
     """What is wrong with the scenario's text."""
     return _read()[1]
+
+
+def mapping() -> dict[str, Any]:
+    """The text as plain data; empty where it is no YAML mapping."""
+    return _read()[2]
+
+
+def is_yaml() -> bool:
+    """Whether the text is YAML at all, so that a form can show it."""
+    return bool(mapping())
 
 
 def answered() -> tuple[Question, Recommendation] | None:
@@ -121,18 +160,20 @@ def page_of(path: str) -> Any:
     return st.session_state["pages"][path]
 
 
-def _read() -> tuple[Question | None, tuple[Problem, ...]]:
+def _read() -> tuple[Question | None, tuple[Problem, ...], dict[str, Any]]:
     text = scenario_text()
     known = st.session_state.get("read")
     if known is None or known[0] != text:
         asked: Question | None = None
         found: tuple[Problem, ...] = ()
+        raw: dict[str, Any] = {}
         try:
-            asked = read_question(text, workspace())
+            raw = parse_mapping(text, SOURCE)
+            asked = read_question(text, uploads.opened())
         except InputError as error:
             found = error.problems
-        known = st.session_state["read"] = (text, asked, found)
-    return known[1], known[2]
+        known = st.session_state["read"] = (text, asked, found, raw)
+    return known[1], known[2], known[3]
 
 
 def _from_address() -> None:
@@ -144,12 +185,11 @@ def _from_address() -> None:
         try:
             set_scenario_text(address.unpacked(query[_SCENARIO]), "the scenario in the address")
         except InputError as error:
-            st.session_state["address_error"] = str(error)
+            set_failed(str(error))
 
 
 def _to_address() -> None:
-    text = scenario_text()
-    name = next((n for n, path in examples().items() if path.read_text(encoding="utf-8") == text), None)
+    text, name = scenario_text(), example_name()
     if name is not None:
         wanted = {_EXAMPLE: name}
     else:

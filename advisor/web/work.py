@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from advisor.errors import AdvisorError
 
-Progress = Callable[[float, str], None]
 _Result = TypeVar("_Result")
 
 AT_ONCE: Final = 1
@@ -24,6 +23,25 @@ _LINE: Final = threading.BoundedSemaphore(AT_ONCE)
 
 class Stopped(Exception):  # noqa: N818 - no error: the visitor wanted it
     """Raised inside the work when it is to end."""
+
+
+class Tell:
+    """What the work calls: how far it is, and what is there early. Ends the work when that is wanted."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        self._work = work
+
+    def __call__(self, share: float, what: str) -> None:
+        """Say the share done and what is being done.
+
+        Raises:
+            Stopped: the work is to end.
+        """
+        self._work.told(share, what)
+
+    def early(self, result: Any) -> None:
+        """Give a first result before the last."""
+        self._work.early = result
 
 
 class Work(Generic[_Result]):
@@ -38,7 +56,7 @@ class Work(Generic[_Result]):
 
     def __init__(
         self,
-        compute: Callable[[Progress], _Result],
+        compute: Callable[[Tell], _Result],
         line: threading.Semaphore = _LINE,
         forgotten_s: float = _FORGOTTEN_S,
     ) -> None:
@@ -46,6 +64,7 @@ class Work(Generic[_Result]):
         self._stop = threading.Event()
         self._seen_ns = time.perf_counter_ns()
         self.share, self.what = 0.0, "waiting for another visitor's answer"
+        self.early: Any = None
         self.result: _Result | None = None
         self.error: AdvisorError | None = None
         self.fault: BaseException | None = None
@@ -72,8 +91,8 @@ class Work(Generic[_Result]):
             while not self._line.acquire(timeout=0.1):
                 self._check()
             try:
-                self._tell(0.0, "starting")
-                self.result = self._compute(self._tell)
+                self.told(0.0, "starting")
+                self.result = self._compute(Tell(self))
             finally:
                 self._line.release()
         except Stopped:
@@ -83,7 +102,12 @@ class Work(Generic[_Result]):
         except BaseException as error:  # noqa: BLE001 - raised again where the page looks
             self.fault = error
 
-    def _tell(self, share: float, what: str) -> None:
+    def told(self, share: float, what: str) -> None:
+        """Take note of how far it is; called from inside.
+
+        Raises:
+            Stopped: it is to end.
+        """
         self._check()
         self.share, self.what = min(1.0, share), what
 

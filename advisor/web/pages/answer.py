@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import streamlit as st
@@ -9,33 +10,52 @@ import streamlit as st
 from advisor.recommendation import Recommendation
 from advisor.web import asking, show, state
 from advisor.web.answers import key_of
+from advisor.web.parts import deploy
 from advisor.web.question import Question
 
-_TABS: Final = (
-    ("Ranking", ("ranking", "refused")),
-    ("Load and slots", ("knee", "slots")),
-    ("How to run it", ("run", "memory", "workload")),
-    ("How sure", ("turns", "sure", "tokens", "terms", "limits", "next")),
-)
+_DRAWS: Final = 40
 
 
 def page() -> None:
-    """The latest answer, or the way to one."""
-    if asking.under_way():
-        return
-    found = state.answered()
+    """The latest answer, or the way to one; the ranking already while its reasons are studied."""
+    running = asking.under_way()
+    found = state.answered() or asking.preview()
     if found is None:
-        st.title("No answer yet")
-        st.page_link(state.page_of("ask"), label="Ask a question first")
+        if not running:
+            show.nothing_yet()
         return
-    show.headline(found[1])
-    _downloads(*found)
-    said = show.sections_of(found[1])
-    for tab, (_, keys) in zip(st.tabs([name for name, _ in _TABS]), _TABS, strict=True):
-        with tab:
-            for key in keys:
-                if key in said:
-                    show.section(said[key])
+    question, rec = found
+    if running:
+        st.caption("This is the ranking. The reasons and how much load it carries are on their way.")
+    elif not state.is_current():
+        st.info("The scenario was changed since. This answers the one before; ask again for the new one.")
+    _head(question, rec)
+    said = show.sections_of(rec)
+    compare, paste, load, sure, asked = st.tabs(
+        ["Compare", "Deploy", "Load and slots", "How sure", "As asked"]
+    )
+    with compare:
+        show.sections(said, "ranking", "tokens", "refused")
+    with paste:
+        show.sections(said, "run", "memory")
+        deploy.show_recipe(question, rec)
+    with load:
+        show.sections(said, "knee", "slots")
+    with sure:
+        _sure(question, rec, running)
+        show.sections(said, "sure", "turns", "terms")
+    with asked:
+        show.sections(said, "workload", "limits", "next")
+
+
+def _head(question: Question, rec: Recommendation) -> None:
+    """The sentence, what to take away, and the figures that decide."""
+    title, away = st.columns([5, 1], vertical_alignment="center")
+    with title:
+        show.title(rec)
+    with away.popover("Download", icon=":material/download:", width="stretch"):
+        _downloads(question, rec)
+    show.figures(rec)
 
 
 def _downloads(question: Question, rec: Recommendation) -> None:
@@ -50,7 +70,21 @@ def _downloads(question: Question, rec: Recommendation) -> None:
         ("Ranking (CSV)", "ranking.csv", "text/csv", lambda: ranking(rec).csv()),
         ("Scenario (YAML)", "scenario.yaml", "application/yaml", lambda: yaml),
     )
-    for place, (label, name, mime, content) in zip(st.columns(len(files)), files, strict=True):
-        place.download_button(
+    for label, name, mime, content in files:
+        st.download_button(
             label, content, name, mime, key=f"{name}-{key}", on_click="ignore", width="stretch"
         )
+
+
+def _sure(question: Question, rec: Recommendation, running: bool) -> None:
+    """Offer the draws where they were not asked for."""
+    if rec.certainty is not None or running:
+        return
+    words, button = st.columns([3, 1], vertical_alignment="center")
+    words.markdown(
+        f"In how many of {_DRAWS} draws of all that is uncertain does this choice stand, and which input "
+        "would turn it? That takes about a minute on two cores."
+    )
+    if button.button(f"Draw {_DRAWS} times", key="draw", width="stretch"):
+        asking.start(replace(question, sure=_DRAWS))
+        st.rerun()

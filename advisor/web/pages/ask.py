@@ -1,51 +1,53 @@
-"""The page that asks: where the scenario comes from, and what is in it."""
+"""The page that asks: the scenario as a form, with what is wrong beside each field, and as text."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from advisor.web import asking, show, state
+from advisor.web import asking, fields, show, state
+from advisor.web.parts import adapters, advanced, allowed, source, target, traffic, understood
 
 
 def page() -> None:
-    """Pick, upload or edit a scenario; ask."""
+    """Start from a case or from scratch, change what is different, ask."""
     st.title("How should I serve my LoRA adapters?")
-    if "address_error" in st.session_state:
-        st.error(show.plain(st.session_state["address_error"]))
-    left, right = st.columns(2)
-    left.selectbox(
-        "Start from an example",
-        list(state.examples()),
-        index=list(state.examples()).index(state.FIRST_EXAMPLE),
-        key="example",
-        on_change=_load,
-    )
-    right.file_uploader("or upload a scenario", type=["yaml", "yml"], key="upload", on_change=_upload)
-    st.caption(f"In the editor: {show.plain(state.origin())}")
-    with st.expander("The scenario: edit it here"):
-        text = st.text_area(
-            "YAML",
-            state.scenario_text(),
-            key=f"editor {state.edition()}",
-            height=460,
-            label_visibility="collapsed",
-        )
-        state.set_scenario_text(text)
-    for problem in state.problems():
-        st.error(show.plain(problem.sentence))
-    question = state.question()
-    if st.button("Recommend", type="primary", key="recommend", disabled=question is None):
-        assert question is not None
-        asking.start(question)
-        st.switch_page(state.page_of("answer"))
+    source.start()
+    for sentence in state.taken_failure():
+        st.error(show.plain(sentence))
+    fields.begin()
+    form, side = st.columns([3, 1], gap="medium")
+    with form:
+        if state.is_yaml():
+            _form()
+        with st.expander("The scenario as YAML: import, edit, export", expanded=not state.is_yaml()):
+            source.yaml()
+        fields.other_faults()
+    with side, st.container(border=True):
+        st.subheader("As understood", anchor=False)
+        ready = understood.show_understood()
+        if st.button("Get the answer", type="primary", key="recommend", disabled=not ready, width="stretch"):
+            question = state.question()
+            assert question is not None  # the button is off otherwise
+            asking.start(question)
+            st.switch_page(state.page_of("answer"))
+        st.caption("The ranking comes within seconds, the reasons a few seconds later.")
 
 
-def _load() -> None:
-    name = st.session_state["example"]
-    state.set_scenario_text(state.examples()[name].read_text(encoding="utf-8"), f"the example {name}")
+def _form() -> None:
+    left, right = st.columns(2, gap="small")
+    with left:
+        _box("1 · Model and adapters", adapters.show_adapters)
+        _box("3 · Latency target", target.show_target)
+    with right:
+        _box("2 · Traffic", traffic.show_traffic)
+        _box("4 · What is allowed", allowed.show_allowed)
+    with st.expander("Advanced: engine, own prices, how far to look"):
+        advanced.show_advanced()
 
 
-def _upload() -> None:
-    given = st.session_state["upload"]
-    if given is not None:
-        state.set_scenario_text(given.getvalue().decode("utf-8-sig", "replace"), given.name)
+def _box(title: str, show_part: Callable[[], None]) -> None:
+    with st.container(border=True):
+        st.subheader(title, anchor=False)
+        show_part()

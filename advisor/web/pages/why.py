@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import streamlit as st
-
 from advisor.web import asking, show, state
 
 _SECTIONS: Final = ("why", "causes")
@@ -17,10 +15,6 @@ def page() -> None:
         return
     found = state.answered()
     if found is None:
-        st.title("No answer yet")
-        st.page_link(state.page_of("ask"), label="Ask a question first")
+        show.nothing_yet()
         return
-    said = show.sections_of(found[1])
-    for key in _SECTIONS:
-        if key in said:
-            show.section(said[key])
+    show.sections(show.sections_of(found[1]), *_SECTIONS)
