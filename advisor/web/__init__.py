@@ -14,9 +14,12 @@ answers.py     answers by scenario, computed once, a bounded number of them
 show.py        sections of the report as page elements; a chart with its data
 pages/         the pages
 start/         what `streamlit run` starts
+look.css       what the theme does not say
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 def main() -> None:
@@ -26,7 +29,8 @@ def main() -> None:
     from advisor.web import state
     from advisor.web.pages import answer, ask, known, whatif, why
 
-    st.set_page_config(page_title="LoRA Advisor", layout="wide")
+    st.set_page_config(page_title="LoRA Advisor", page_icon=":material/balance:", layout="wide")
+    st.html(Path(__file__).with_name("look.css"))
     state.begin()
     pages = [
         st.Page(ask.page, title="Ask", url_path="ask", default=True),

@@ -94,18 +94,51 @@ def number(
         help: shown on request.
     """
     shown = magnitude(value(path), unit, default)
-    typed = (int if whole else float)(shown) if shown is not None else None
     key = key_of(path)
+    box(
+        label,
+        key,
+        None if shown is None else (int if whole else float)(shown),
+        lambda typed: put({path: written(typed, unit)}),
+        whole=whole,
+        help=help,
+    )
+    faults(path)
+
+
+def box(
+    label: str,
+    key: str,
+    shown: float | None,
+    write: Callable[[Any], None],
+    *,
+    whole: bool = False,
+    help: str = "",
+    placeholder: str = "",
+) -> None:
+    """A number box that can be emptied, which one that is given a value as its default could not.
+
+    Args:
+        label: shown above.
+        key: of the widget.
+        shown: what it holds at first.
+        write: called with the number that was typed, or None.
+        whole: whole numbers only.
+        help: shown on request.
+        placeholder: shown in an empty box.
+    """
+    if key not in st.session_state:
+        st.session_state[key] = shown
     st.number_input(
         label,
-        value=typed,
+        value=None,
         step=1 if whole else None,
         format=None if whole else "%.6g",
         key=key,
         help=help or None,
-        on_change=lambda: put({path: written(st.session_state[key], unit)}),
+        placeholder=placeholder or None,
+        on_change=lambda: write(st.session_state[key]),
     )
-    faults(path)
 
 
 def magnitude(raw: Any, unit: str, default: float | None) -> float | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import streamlit as st
 
 from advisor.plots.theme import dressed
 from advisor.report.sections import Figure, Section
 from advisor.tables import ranking, units
-from advisor.tables.table import Table, escape
+from advisor.tables.table import Column, Table, escape
 from advisor.web import state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from advisor.recommendation import Option, Recommendation
+
+
+_FEW: Final = 3
+_LONG: Final = 24
 
 
 def plain(text: str) -> str:
@@ -31,9 +35,8 @@ def nothing_yet() -> None:
 
 
 def title(rec: Recommendation) -> None:
-    """The answer in one sentence with its price, and in a few more with latency and certainty."""
+    """The answer in one sentence with its price."""
     st.title(plain(ranking.headline(rec)), anchor="answer")
-    st.markdown(plain(rec.summary))
 
 
 def figures(rec: Recommendation) -> None:
@@ -52,9 +55,13 @@ def figures(rec: Recommendation) -> None:
     if best.headroom is not None:
         cells.append(("headroom", units.times(best.headroom), "of the asked load"))
     cells.append(_certain(rec, best))
+    tiles(cells)
+
+
+def tiles(cells: Sequence[tuple[str, str, str]]) -> None:
+    """Figures side by side, each with its name and a note."""
     for place, (name, value, note) in zip(st.columns(len(cells)), cells, strict=True):
-        place.metric(name, value, border=True)
-        place.caption(plain(note))
+        place.metric(name, value, note or None, delta_color="off", delta_arrow="off", border=True)
 
 
 def _certain(rec: Recommendation, best: Option) -> tuple[str, str, str]:
@@ -108,7 +115,10 @@ def chart(figure: Figure) -> None:
 
     drawn = figure.draw()
     shown = dressed(drawn, dark=st.context.theme.type == "dark")
-    width: Literal["content", "stretch"] = "content" if "hconcat" in shown.to_dict() else "stretch"
+    wide = "hconcat" not in shown.to_dict()
+    width: Literal["content", "stretch"] = "stretch" if wide else "content"
+    if wide:  # to the page's width, but as high as it was made
+        shown = shown.properties(autosize={"type": "fit-x", "contains": "padding"})
     st.altair_chart(shown, width=width, theme=None, alt=figure.caption, key=f"chart-{figure.name}")
     st.caption(plain(figure.caption))
     st.download_button(
@@ -130,7 +140,10 @@ def table(content: Table) -> None:
 
     heads = [column.heading for column in content.columns]
     rows = [
-        [_rounded(c.number(cell)) for c, cell in zip(content.columns, row, strict=True)]
+        [
+            _rounded(c.number(cell), 6 if c.kind == "usd" else 3)
+            for c, cell in zip(content.columns, row, strict=True)
+        ]
         for row in content.rows
     ]
     marked = "recommended" in content.marks
@@ -138,7 +151,15 @@ def table(content: Table) -> None:
         heads = ["", *heads]
         rows = [["→" if content.mark(i) == "recommended" else "", *row] for i, row in enumerate(rows)]
     st.dataframe(
-        pd.DataFrame(rows, columns=heads), hide_index=True, width="content", key=f"table-{content.name}"
+        pd.DataFrame(rows, columns=heads),
+        hide_index=True,
+        width="stretch" if _is_prose(content) else "content",
+        key=f"table-{content.name}",
+        column_config={
+            c.heading: st.column_config.NumberColumn(format="%.2f")
+            for c in content.columns
+            if _is_money(content, c)
+        },
     )
     st.caption(plain(content.caption))
     notes = [(row, note) for row, note in zip(content.written(), content.notes, strict=False) if note]
@@ -146,5 +167,17 @@ def table(content: Table) -> None:
         st.markdown("\n".join(f"- **{plain(' on '.join(row[:2]))}**: {plain(note)}" for row, note in notes))
 
 
-def _rounded(cell: Any) -> Any:
-    return float(f"{cell:.3g}") if isinstance(cell, float) else cell
+def _is_prose(content: Table) -> bool:
+    """Whether a few columns hold long texts, so that the table takes the width that there is."""
+    longest = max((len(cell) for row in content.written() for cell in row), default=0)
+    return len(content.columns) <= _FEW and longest > _LONG
+
+
+def _is_money(content: Table, column: Column) -> bool:
+    """Whether a column holds amounts that are written in dollars and cents."""
+    at = content.columns.index(column)
+    return column.kind == "usd" and all((row[at] or 1.0) >= 1.0 for row in content.rows)  # type: ignore[operator]  # money is a number
+
+
+def _rounded(cell: Any, digits: int) -> Any:
+    return float(f"{cell:.{digits}g}") if isinstance(cell, float) else cell

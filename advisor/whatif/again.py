@@ -33,7 +33,7 @@ REQUESTS: Final = 2000
 RIVALS: Final = 4
 _NEAR = 2.0
 """Options that cost more than this many times the recommended one are no near rivals."""
-_GROWTH, _MORE = 4, 8
+_GROWTH, _MORE = 2, 4
 """More than this many times the replicas to begin with, and this many more, are not tried."""
 _ALL_SLOTS = 64
 """Slots at most where an option held every adapter and there are more of them now."""
@@ -222,7 +222,7 @@ def _sized(question: Question, variant: Variant, kept: Kept) -> tuple[SizedPlan,
 def _start(kept: Kept, guess: int) -> int:
     """Replicas to begin with: the answer's, changed as algebra's guess changes."""
     now = kept.option.replicas if kept.alone is None else kept.alone
-    return max(1, round(now * guess / kept.guess)) if kept.guess else max(1, now)
+    return max(1, guess, round(now * guess / kept.guess) if kept.guess else now)
 
 
 def _one_pool(

@@ -1,15 +1,19 @@
-"""Ask again and again about one answer, each time with something different. Read `WhatIf.ask`."""
+"""Ask again and again about one answer, each time with something different. Read `WhatIf.ask`.
+
+Another load is the same requests, faster or slower, so that nothing else is different.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.profile import Profile
 from advisor.recommendation import Option, Recommendation, WorkloadFacts
 from advisor.search.question import facts_of, resolve
 from advisor.spec.scenario import Scenario
+from advisor.trace.scale import faster
 from advisor.whatif.again import Again, again
 from advisor.whatif.changes import Changes, changed
 
@@ -54,7 +58,10 @@ class WhatIf:
             InputError: a change that the scenario has no place for.
         """
         scenario = changed(self.scenario, changes, self.folder)
-        question = resolve(scenario, self.profiles, self.folder)
+        as_fast = changed(self.scenario, changes.model_copy(update={"load": 1.0}), self.folder)
+        question = resolve(as_fast, self.profiles, self.folder)
+        whole, trial = (faster(trace, changes.load) for trace in (question.whole, question.trial))
+        question = replace(question, whole=whole, trial=trial)
         return Verdict(scenario, facts_of(question), self.again.decide(question, jobs))
 
 

@@ -14,5 +14,5 @@ from tests.web.driver import FakeApi
 def fake_api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     streamlit.cache_resource.clear()
     fake = FakeApi()
-    monkeypatch.setattr(api, "recommend", fake.recommend)
+    monkeypatch.setattr(api, "recommend_in_parts", fake.recommend_in_parts)
     return fake

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from tests.faces.example import example
 
@@ -20,21 +22,16 @@ class FakeApi:
         self.calls: list[Any] = []
         self.error: Exception | None = None
 
-    def recommend(
-        self,
-        scenario: Any,
-        profiles: Any = None,
-        *,
-        folder: Path,
-        jobs: int,
-        progress: Any = None,
-        **more: Any,
-    ) -> Any:
-        self.calls.append((scenario, folder, jobs))
+    def recommend_in_parts(
+        self, scenario: Any, profiles: Any = None, *, folder: Path, jobs: int, progress: Any, sure: int
+    ) -> Iterator[Any]:
+        self.calls.append((scenario, folder, jobs, sure))
         progress(0.5, "halfway")
         if self.error is not None:
             raise self.error
-        return example().model_copy(update={"scenario": scenario.name})
+        answer = example().model_copy(update={"scenario": scenario.name})
+        yield answer.model_copy(update={"explanation": None, "knee": None, "slots": None, "turns": ()})
+        yield answer
 
 
 def opened(**query: str) -> Any:
@@ -46,16 +43,37 @@ def opened(**query: str) -> Any:
     return app
 
 
-def answered(app: Any) -> Any:
-    """Press the button and look until there is an answer or a sentence."""
-    app.button(key="recommend").click().run()
+def until(app: Any, there: Callable[[Any], bool]) -> Any:
+    """Run the app again and again, as a browser does while work is under way, until something is there."""
     for _ in range(RUNS):
         assert not app.exception
-        if app.metric or app.error:
+        if there(app):
             return app
         app.run()
-    raise AssertionError("no answer came")
+    raise AssertionError(f"it never came; the page says: {said(app)}")
+
+
+def answered(app: Any) -> Any:
+    """Press the button and look until there is the whole answer or a sentence."""
+    app.button(key="recommend").click().run()
+    return until(app, lambda a: a.error or (a.metric and "on their way" not in said(a)))
+
+
+def edited(text: str) -> Any:
+    """The app with a text put into its YAML editor."""
+    app = opened()
+    app.text_area[0].set_value(text).run()
+    return app
+
+
+def moved(app: Any, path: str) -> Any:
+    """Go to another page of the same visit; the tester itself knows only pages that are files."""
+    app._page_hash = calc_hash(path)
+    app.run()
+    assert not app.exception
+    return app
 
 
 def said(app: Any) -> str:
-    return "\n".join(e.value for e in (*app.title, *app.header, *app.markdown, *app.caption, *app.subheader))
+    parts = (*app.title, *app.header, *app.markdown, *app.caption, *app.subheader, *app.info, *app.warning)
+    return "\n".join(e.value for e in parts)

@@ -1,5 +1,9 @@
 """A small scenario for the tests of the web app."""
 
+from pathlib import Path
+
+from advisor.web.question import Opened, Question, read_question
+
 MINIMAL = """\
 schema_version: 1
 name: small
@@ -12,3 +16,8 @@ workload:
   output_tokens: {kind: fixed, tokens: 10}
   duration: 60s
 """
+
+
+def read(text: str) -> Question:
+    """A question of a visitor to whom no folder is opened."""
+    return read_question(text, Opened(Path("/nowhere"), False))

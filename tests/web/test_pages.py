@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from advisor.errors import InfeasibleError
 from advisor.web import address, cores
 from advisor.web.question import VARIABLE
-from tests.web.driver import FakeApi, answered, opened, said
+from tests.web.driver import FakeApi, answered, edited, moved, opened, said
 from tests.web.minimal import MINIMAL
-
-
-def edited(text: str) -> AppTest:
-    app = opened()
-    app.text_area[0].set_value(text).run()
-    return app
 
 
 def test_the_example_is_answered_with_ranking_and_reasons(fake_api: FakeApi) -> None:
@@ -59,11 +52,12 @@ def test_an_error_of_the_api_is_its_sentence(fake_api: FakeApi) -> None:
     assert "No device of the scenario has a profile." in answered(opened()).error[0].value
 
 
-def test_a_fault_is_said_with_its_line_and_cannot_be_asked(fake_api: FakeApi) -> None:
+def test_an_unknown_field_is_said_and_cannot_be_asked(fake_api: FakeApi) -> None:
     app = edited(MINIMAL.replace("rank: 8", "rnk: 8"))
     assert not app.exception
-    assert any("line 4" in error.value and "rnk" in error.value for error in app.error)
+    assert any("no such field" in error.value and "rnk" in error.value for error in app.error)
     assert app.button(key="recommend").disabled
+    assert not fake_api.calls
 
 
 def test_markup_in_a_scenario_is_shown_as_text(fake_api: FakeApi) -> None:
@@ -76,13 +70,13 @@ def test_the_operator_opens_a_folder_by_a_variable(
     fake_api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "a.csv").write_text("arrival_s,prompt_tokens,output_tokens\n0,10,10\n1,10,10\n")
     answered(edited(MINIMAL.split("workload:")[0] + "workload: {kind: trace, path: a.csv}\n"))
     assert fake_api.calls[0][1] == tmp_path.resolve()
 
 
 def test_the_page_of_what_is_known_shows_profiles_and_prices() -> None:
-    app = AppTest.from_string("from advisor.web.pages import known\nknown.page()", default_timeout=60).run()
-    assert not app.exception
+    app = moved(opened(), "known")
     profiles, prices = (frame.value for frame in app.dataframe)
     assert "H100-80-SXM" in set(profiles["device"])
     assert prices["$/h"].min() > 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from advisor.errors import InfeasibleError
-from advisor.web.work import Progress, Work
+from advisor.web.work import Tell, Work
 
 WAIT_S = 20
 
@@ -18,8 +18,8 @@ def finished(work: Work[int]) -> Work[int]:
     return work
 
 
-def until_told(reached: threading.Event, go: threading.Event) -> Callable[[Progress], int]:
-    def compute(tell: Progress) -> int:
+def until_told(reached: threading.Event, go: threading.Event) -> Callable[[Tell], int]:
+    def compute(tell: Tell) -> int:
         tell(0.25, "first")
         reached.set()
         go.wait(WAIT_S)
@@ -80,7 +80,7 @@ def test_only_so_many_at_once_and_a_waiting_one_can_be_stopped() -> None:
 def test_a_clear_error_is_told_from_a_fault_of_ours(raised: Exception, where: str) -> None:
     line = threading.BoundedSemaphore(1)
 
-    def fails(_tell: Progress) -> int:
+    def fails(_tell: Tell) -> int:
         raise raised
 
     work = finished(Work(fails, line))

@@ -37,8 +37,12 @@ def page() -> None:
     with compare:
         show.sections(said, "ranking", "tokens", "refused")
     with paste:
-        show.sections(said, "run", "memory")
         deploy.show_recipe(question, rec)
+        settings, memory = st.columns(2, gap="medium")
+        with settings:
+            show.sections(said, "run")
+        with memory:
+            show.sections(said, "memory")
     with load:
         show.sections(said, "knee", "slots")
     with sure:
@@ -56,6 +60,7 @@ def _head(question: Question, rec: Recommendation) -> None:
     with away.popover("Download", icon=":material/download:", width="stretch"):
         _downloads(question, rec)
     show.figures(rec)
+    st.markdown(show.plain(rec.summary))
 
 
 def _downloads(question: Question, rec: Recommendation) -> None:

@@ -42,7 +42,7 @@ def page() -> None:
     if not ready.again.kept:
         st.warning("No option of the answer could be simulated, so there is nothing to vary.")
         return
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns(2, gap="medium")
     options = [kept.option for kept in ready.again.kept]
     knobs = Knobs(key_of(question), question.scenario, options)
     with left, st.container(border=True):
@@ -79,9 +79,16 @@ def _verdict(ready: WhatIf, knobs: Knobs, rec: Recommendation) -> None:
     show.table(tables.verdict(verdict, rec))
     best = verdict.best
     if best is not None and best.checks:
-        cells = [(ranking.limit_name(c), ranking.limit_value(c, c.value)) for c in best.checks]
-        for place, (name, value) in zip(st.columns(len(cells)), cells, strict=True):
-            place.metric(name, value, border=True)
+        show.tiles(
+            [
+                (
+                    ranking.limit_name(c),
+                    ranking.limit_value(c, c.value),
+                    f"asked {ranking.limit_value(c, c.limit)}",
+                )
+                for c in best.checks
+            ]
+        )
     st.caption(
         "Decided again among the recommended option and its nearest rivals, with their knobs kept and their "
         "replicas counted anew. Another kind of option might do better: ask in full."

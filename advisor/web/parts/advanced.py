@@ -42,19 +42,15 @@ def _prices() -> None:
     names = [*dict.fromkeys([*(devices if isinstance(devices, list) else []), *known])]
     st.caption("Your own price of a device, USD an hour (empty: the catalog's median)")
     for name in names:
-        key = fields.key_of(f"price {name}")
 
-        def write(name: str = name, key: str = key) -> None:
-            price = st.session_state[key]
+        def write(price: float | None, name: str = name) -> None:
             rest: dict[str, Any] = {other: row for other, row in known.items() if other != name}
             if price is not None:
                 rest[name] = {"device": name, "price": fields.written(price, "price per hour")}
             fields.put({"prices.own": list(rest.values()) or None})
 
         shown = fields.magnitude(known.get(name, {}).get("price"), "price per hour", None)
-        st.number_input(
-            str(name), value=shown, format="%.6g", key=key, on_change=write, placeholder="catalog"
-        )
+        fields.box(str(name), fields.key_of(f"price {name}"), shown, write, placeholder="catalog")
     fields.faults("prices")
 
 

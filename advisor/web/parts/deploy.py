@@ -18,7 +18,6 @@ _LANGUAGES: Final = {
     "sh": "bash",
     "py": "python",
     "conf": "nginx",
-    "md": "markdown",
     "json": "json",
 }
 
@@ -51,4 +50,4 @@ def show_recipe(question: Question, rec: Recommendation) -> None:
     )
     for tab, (name, text) in zip(st.tabs(list(recipe.files)), recipe.files.items(), strict=True):
         with tab:
-            st.code(text, _LANGUAGES.get(name.rpartition(".")[2], "text"), height=420)
+            st.code(text, _LANGUAGES.get(name.rpartition(".")[2], "text"), wrap_lines=True)

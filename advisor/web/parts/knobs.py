@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from typing import Any, Final
 
 import streamlit as st
@@ -54,6 +55,7 @@ class Knobs:
         if st.session_state.get(_CHANGES, ("",))[0] != key:
             st.session_state[_CHANGES] = (key, Changes(), 0)
         self._key = key
+        self._places: Iterator[Any] = iter(())
 
     @property
     def changes(self) -> Changes:
@@ -66,8 +68,9 @@ class Knobs:
         self._put(Changes(), 1)
 
     def show(self) -> None:
-        """All sliders that this scenario has a place for."""
+        """All sliders that this scenario has a place for, two in a row."""
         now = self.changes
+        self._places = cycle(st.columns(2))
         self._slider("Load, times the asked", _LOADS, 1.0, now.load, "load", lambda x: f"{x:g}×")
         if isinstance(self._scenario.adapters, Adapters) and self._scenario.adapters.count:
             self._adapters(self._scenario.adapters, now)
@@ -92,7 +95,6 @@ class Knobs:
         rank = own.max_rank
         self._slider("Rank", _RANKS, rank, now.rank or rank, "rank", str, _unless(rank, "rank"))
         if isinstance(own.popularity, TracePopularity):
-            st.caption("Popularity: as the traffic names its adapters.")
             return
         exponent = own.popularity.exponent if isinstance(own.popularity, ZipfPopularity) else 1.0
         ladder = [step / 10 for step in range(21)]
@@ -111,7 +113,7 @@ class Knobs:
                 new = rest if price is None or price == own else {**rest, device: price}
                 self._put(self.changes.model_copy(update={"usd_per_device_hour": new}))
 
-            st.number_input(
+            next(self._places).number_input(
                 f"Price of {device}, USD/h",
                 min_value=0.01,
                 value=float(now.usd_per_device_hour.get(device, own)),
@@ -137,7 +139,9 @@ class Knobs:
         def write() -> None:
             self._put(self.changes.model_copy(update=put(st.session_state[key])))
 
-        st.select_slider(label, sorted({*ladder, own, at}), at, format_func=words, key=key, on_change=write)
+        next(self._places).select_slider(
+            label, sorted({*ladder, own, at}), at, format_func=words, key=key, on_change=write
+        )
 
     def _widget(self, name: str) -> str:
         return f"what if {name}@{self._key[:8]}@{st.session_state[_CHANGES][2]}"

@@ -77,10 +77,16 @@ def _row(metric: Metric, limits: dict[Metric, dict[str, Any]]) -> None:
         f"{name} percentile", options, options.index(percentile) if percentile in options else 0,
         format_func=lambda p: f"{name} p{p:g}", key=keys[0], on_change=write,
     )  # fmt: skip
-    right.number_input(
-        f"{name} limit, ms", value=None if limit is None else limit * 1e3, format="%.6g", key=keys[1],
-        on_change=write, help=_MEANING[metric], placeholder="no limit",
-    )  # fmt: skip
+    shown = None if limit is None else limit * 1e3
+    with right:
+        fields.box(
+            f"{name} limit, ms",
+            keys[1],
+            shown,
+            lambda _: write(),
+            help=_MEANING[metric],
+            placeholder="no limit",
+        )
 
 
 def _limits() -> dict[Metric, dict[str, Any]] | None:
