@@ -12,25 +12,8 @@ if TYPE_CHECKING:
 
 def rows_of(chart: Drawn) -> list[dict[str, Any]]:
     """The rows of every layer and panel of a chart, each set once, in drawing order."""
-    found: list[dict[str, Any]] = []
-    seen: list[Any] = []
-
-    def walk(part: Any) -> None:
-        if isinstance(part, dict):
-            values = part.get("values") if "values" in part else None
-            if isinstance(values, list) and all(isinstance(row, dict) for row in values):
-                if values not in seen:
-                    seen.append(values)
-                    found.extend(values)
-                return
-            for inner in part.values():
-                walk(inner)
-        elif isinstance(part, list):
-            for inner in part:
-                walk(inner)
-
-    walk(chart.to_dict(validate=False))
-    return found
+    datasets: dict[str, list[dict[str, Any]]] = chart.to_dict(validate=False).get("datasets", {})
+    return [row for rows in datasets.values() for row in rows]
 
 
 def csv_of(chart: Drawn) -> str:

@@ -16,6 +16,7 @@ from advisor.problem import Problem
 from advisor.spec.yamlfile import parse_mapping
 from advisor.web import address, uploads
 from advisor.web.answers import Answers, key_of
+from advisor.web.cores import warm
 from advisor.web.question import SOURCE, Question, read_question
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def answers() -> Answers:
     return Answers()
 
 
+@st.cache_resource
+def _warm() -> None:
+    warm()
+
+
 def examples() -> dict[str, Path]:
     """The scenarios that come with the program, by name."""
     from advisor.datafiles import data_dir
@@ -49,6 +55,7 @@ def example_name() -> str | None:
 
 def begin() -> None:
     """Take the scenario from the address at a visit's first run; keep the address true at every run."""
+    _warm()
     if "text" not in st.session_state:
         _from_address()
     _to_address()

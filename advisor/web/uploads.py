@@ -7,6 +7,7 @@ Nothing of the browser's file name but letters, digits and its ending gets into 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -20,9 +21,16 @@ from advisor.files import write_bytes
 from advisor.web.question import UPLOADS, Opened, workspace
 
 ENDINGS: Final = ("csv", "jsonl", "json", "parquet", "gz")
-MAX_BYTES: Final = 64 * 2**20
+VARIABLE: Final = "LORA_ADVISOR_MAX_UPLOAD_MIB"
 KEPT_BYTES: Final = 512 * 2**20
+_MAX_MIB: Final = 64
 _NAME: Final = 40
+
+
+def max_bytes() -> int:
+    """The largest upload, by the operator's option `--max-upload`; Streamlit itself keeps the same limit."""
+    given = os.environ.get(VARIABLE, "")
+    return (int(given) if given.isascii() and given.isdigit() else _MAX_MIB) * 2**20
 
 
 @st.cache_resource
@@ -60,9 +68,10 @@ def keep(content: bytes, name: str, folder: Path) -> Upload:
         raise InputError(
             f"upload: {name!r:.60} is no trace; allowed: {', '.join(ENDINGS)}. Export it as one of these."
         )
-    if len(content) > MAX_BYTES:
+    most = max_bytes()
+    if len(content) > most:
         raise InputError(
-            f"upload: holds {len(content):,} bytes; allowed: at most {MAX_BYTES:,}. Cut the trace, or use "
+            f"upload: holds {len(content):,} bytes; allowed: at most {most:,}. Cut the trace, or use "
             "the command line."
         )
     if not content:

@@ -31,7 +31,7 @@ from advisor.spec.engine import EngineLimits
 
 REQUESTS: Final = 2000
 RIVALS: Final = 4
-_NEAR = 2.0
+_NEAR = 4.0
 """Options that cost more than this many times the recommended one are no near rivals."""
 _GROWTH, _MORE = 2, 4
 """More than this many times the replicas to begin with, and this many more, are not tried."""

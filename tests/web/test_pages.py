@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import InfeasibleError
+from advisor.errors import InfeasibleError, InputError
+from advisor.search.parallel import default_jobs
 from advisor.web import address, cores
 from advisor.web.question import VARIABLE
 from tests.web.driver import FakeApi, answered, edited, moved, opened, said
@@ -83,22 +84,25 @@ def test_the_page_of_what_is_known_shows_profiles_and_prices() -> None:
     assert prices["date"].notna().all()
 
 
-@pytest.mark.parametrize(("given", "jobs"), [(None, 1), ("", 1), ("3", 3), (" 12 ", 12)])
-def test_one_process_unless_the_operator_says_more(
-    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, given: str | None, jobs: int
+@pytest.mark.parametrize(("given", "jobs"), [("", default_jobs()), ("3", 3), (" 12 ", 12)])
+def test_one_process_a_core_unless_the_operator_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str, jobs: int
 ) -> None:
-    monkeypatch.delenv(cores.VARIABLE, raising=False)
-    if given is not None:
-        monkeypatch.setenv(cores.VARIABLE, given)
-    answered(opened())
-    assert fake_api.calls[0][2] == jobs
+    monkeypatch.setenv(cores.VARIABLE, given)
+    assert cores.jobs() == jobs
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "many", "2.5", "257", "9" * 30, "²"])
-def test_a_bad_number_of_processes_is_one_sentence(
-    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, given: str
-) -> None:
+def test_no_number_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv(cores.VARIABLE, given)
+    with pytest.raises(InputError, match="from 1 to 256"):
+        cores.jobs()
+
+
+def test_a_bad_number_of_processes_is_one_sentence_on_the_page(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cores.VARIABLE, "many")
     app = answered(opened())
     assert not fake_api.calls
     assert "from 1 to 256" in app.error[0].value

@@ -40,9 +40,9 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, name: str, content: bytes) 
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "MAX_BYTES", 10)
-    with pytest.raises(InputError, match="at most 10"):
-        uploads.keep(CSV, "a.csv", tmp_path)
+    monkeypatch.setenv(uploads.VARIABLE, "1")
+    with pytest.raises(InputError, match="at most 1,048,576"):
+        uploads.keep(CSV * 40_000, "a.csv", tmp_path)
 
 
 def test_the_oldest_uploads_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
