@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_ICON = str(Path(__file__).with_name("icon.svg"))
+"""Of our own: Streamlit fetches the icons that it knows from another host."""
+
 
 def main() -> None:
     """Lay out the pages and run the one that is asked for."""
@@ -29,7 +32,7 @@ def main() -> None:
     from advisor.web import state
     from advisor.web.pages import answer, ask, known, whatif, why
 
-    st.set_page_config(page_title="LoRA Advisor", page_icon=":material/balance:", layout="wide")
+    st.set_page_config(page_title="LoRA Advisor", page_icon=_ICON, layout="wide")
     st.html(Path(__file__).with_name("look.css"))
     state.begin()
     pages = [

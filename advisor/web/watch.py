@@ -56,8 +56,8 @@ def show_progress(slot: str, done: Callable[[Any], None]) -> bool:
 @st.fragment(run_every=_LOOK_S)
 def _watch(slot: str, done: Callable[[Any], None]) -> None:
     work = work_of(slot)
-    if work is None:
-        return
+    if work is None:  # stopped by the button, which runs this part of the page alone
+        st.rerun()
     had = st.session_state.get("seen early") is work
     if not work.look(_LOOK_S / 2):
         bar, button = st.columns([6, 1], vertical_alignment="center")

@@ -59,8 +59,7 @@ def start() -> None:
             key="scenario file",
             on_change=_open,
         )
-    if own is not None and own != SCRATCH:
-        st.caption(show.plain(_asks(own)))
+    st.caption(show.plain(f"In the form: {state.origin()}." if own is None else _asks(own)))
 
 
 def yaml() -> None:
