@@ -30,7 +30,7 @@ def main() -> None:
     import streamlit as st
 
     from advisor.web import state
-    from advisor.web.pages import answer, ask, known, whatif, why
+    from advisor.web.pages import answer, ask, inside, known, whatif, why
 
     st.set_page_config(page_title="LoRA Advisor", page_icon=_ICON, layout="wide")
     st.html(Path(__file__).with_name("look.css"))
@@ -40,6 +40,7 @@ def main() -> None:
         st.Page(answer.page, title="Answer", url_path="answer"),
         st.Page(why.page, title="Why", url_path="why"),
         st.Page(whatif.page, title="What if", url_path="whatif"),
+        st.Page(inside.page, title="Inside", url_path="inside"),
         st.Page(known.page, title="What is known", url_path="known"),
     ]
     state.remember(pages)

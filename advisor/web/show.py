@@ -13,7 +13,7 @@ from advisor.tables.table import Column, Table, escape
 from advisor.web import state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from advisor.recommendation import Option, Recommendation
 
@@ -109,8 +109,13 @@ def _tables(one: Section) -> None:
         table(content)
 
 
-def chart(figure: Figure) -> None:
-    """A chart in the visitor's theme, its caption, and its data as a file."""
+def chart(figure: Figure, on_select: Callable[[Any], None] | None = None) -> None:
+    """A chart in the visitor's theme, its caption, and its data as a file.
+
+    Args:
+        figure: with its words.
+        on_select: called with what was selected on the chart, before the page is run again.
+    """
     from advisor.plots.data import csv_of
 
     drawn = figure.draw()
@@ -119,7 +124,15 @@ def chart(figure: Figure) -> None:
     width: Literal["content", "stretch"] = "stretch" if wide else "content"
     if wide:  # to the page's width, but as high as it was made
         shown = shown.properties(autosize={"type": "fit-x", "contains": "padding"})
-    st.altair_chart(shown, width=width, theme=None, alt=figure.caption, key=f"chart-{figure.name}")
+    key = f"chart-{figure.name}"
+    st.altair_chart(
+        shown,
+        width=width,
+        theme=None,
+        alt=figure.caption,
+        key=key,
+        on_select="ignore" if on_select is None else lambda: on_select(st.session_state[key]),
+    )
     st.caption(plain(figure.caption))
     st.download_button(
         "Data (CSV)",

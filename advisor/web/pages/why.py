@@ -1,12 +1,12 @@
-"""The page with the reasons: from the base to this deployment, cause by cause."""
+"""The page with the reasons: from the base to this deployment, cause by cause, and how latency spreads."""
 
 from __future__ import annotations
 
-from typing import Final
+import streamlit as st
 
+from advisor.tables import ranking
 from advisor.web import asking, show, state
-
-_SECTIONS: Final = ("why", "causes")
+from advisor.web.parts.simulated import simulated
 
 
 def page() -> None:
@@ -17,4 +17,19 @@ def page() -> None:
     if found is None:
         show.nothing_yet()
         return
-    show.sections(show.sections_of(found[1]), *_SECTIONS)
+    question, rec = found
+    st.title("Why is my LoRA slower than its base?", anchor=False)
+    said = show.sections_of(rec)
+    show.sections(said, "why")
+    if rec.explanation is None:
+        st.info("No option of this answer could be run, so there is nothing to explain. Answer says why.")
+        return
+    from advisor.report.inside import distributions
+
+    option = rec.option(rec.explanation.option)
+    inside = simulated(question, option)
+    if inside is not None:
+        show.section(distributions(inside))
+    show.sections(said, "causes", "memory")
+    if ranking.recommended(rec) is not None:
+        st.page_link(state.page_of("inside"), label="See it run, request by request")
