@@ -154,7 +154,7 @@ def table(content: Table) -> None:
     heads = [column.heading for column in content.columns]
     rows = [
         [
-            _rounded(c.number(cell), 6 if c.kind == "usd" else 3)
+            _rounded(c.number(cell), 6 if _is_money(content, c) else 3)
             for c, cell in zip(content.columns, row, strict=True)
         ]
         for row in content.rows
@@ -166,6 +166,7 @@ def table(content: Table) -> None:
     st.dataframe(
         pd.DataFrame(rows, columns=heads),
         hide_index=True,
+        placeholder=units.DASH,
         width="stretch" if _is_prose(content) else "content",
         key=f"table-{content.name}",
         column_config={

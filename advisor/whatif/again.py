@@ -55,8 +55,10 @@ class Kept:
 
     @property
     def extra(self) -> int:
-        """Replicas that the answer has beyond that."""
-        return 0 if self.alone is None else max(0, self.option.replicas - self.alone)
+        """Replicas that the answer has beyond that, where it holds."""
+        if self.alone is None or not self.option.feasible:
+            return 0
+        return max(0, self.option.replicas - self.alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ class Again:
         """
         entries, waiting = _variants(question, self.kept)
         slim = _short(question)
-        tasks = [partial(_sized, slim, one.variant, one.kept) for one in waiting]
-        for (sized, _, _), one in zip(run_all(tasks, jobs), waiting, strict=True):
+        for (sized, _, _), one in zip(_all_sized(slim, waiting, jobs), waiting, strict=True):
             traffic = traffic_for(one.variant, slim.trial, question.adapters.names)
             option = option_of(question, sized, one.offer, traffic, one.warnings)
             entries.append(Entry(option, one.offer, sized, one.warnings))
@@ -92,11 +93,10 @@ def again(question: Question, rec: Recommendation, jobs: int = 1, rivals: int = 
         rivals: how many options at most.
     """
     _, waiting = _variants(question, [Kept(option) for option in rivals_of(rec, rivals)])
-    tasks = [partial(_sized, _short(question), one.variant, one.kept) for one in waiting]
+    sized = _all_sized(_short(question), waiting, jobs)
     return Again(
         tuple(
-            Kept(one.kept.option, guess, alone)
-            for (_, guess, alone), one in zip(run_all(tasks, jobs), waiting, strict=True)
+            Kept(one.kept.option, guess, alone) for (_, guess, alone), one in zip(sized, waiting, strict=True)
         )
     )
 
@@ -132,6 +132,43 @@ class _Waiting:
     variant: Variant
     offer: Offer
     warnings: tuple[str, ...]
+
+    def usd_per_hour(self, replicas: int) -> float:
+        """Price of so many replicas; infinite where none is known."""
+        price = math.inf if self.offer.price is None else self.offer.price.usd_per_hour
+        return replicas * self.variant.terms.tensor_parallel * price
+
+
+_Result = tuple[SizedPlan, int, int]
+
+
+def _all_sized(question: Question, waiting: Sequence[_Waiting], jobs: int) -> list[_Result]:
+    """Everything sized, in the order given: first what meets the objective in the answer, as far as it takes.
+
+    What does not is of interest only if it costs less than that now: it is sized as far as the money goes.
+    """
+    found: dict[int, _Result] = {}
+    best_usd_per_hour = math.inf
+    for able in (True, False):
+        part = [(i, one) for i, one in enumerate(waiting) if one.kept.option.feasible is able]
+        tasks = [
+            partial(_sized, question, one.variant, one.kept, _affordable(one, best_usd_per_hour))
+            for _, one in part
+        ]
+        for result, (index, one) in zip(run_all(tasks, jobs), part, strict=True):
+            found[index] = result
+            if result[0].trial.holds:
+                usd_per_hour = one.usd_per_hour(sum(result[0].plan.replicas))
+                best_usd_per_hour = min(best_usd_per_hour, usd_per_hour)
+    return [found[index] for index in range(len(waiting))]
+
+
+def _affordable(one: _Waiting, usd_per_hour: float) -> int | None:
+    """Replicas that cost no more, of what does not meet the objective in the answer; None: any number."""
+    each = one.usd_per_hour(1)
+    if one.kept.option.feasible or math.inf in (each, usd_per_hour):
+        return None
+    return max(1, math.floor(usd_per_hour / each + 1e-9))
 
 
 def _variants(question: Question, kept: Sequence[Kept]) -> tuple[list[Entry], list[_Waiting]]:
@@ -197,22 +234,27 @@ def _limits(question: Question, variant: Variant, option: Option) -> EngineLimit
     return with_slots(question, variant, limits, slots)
 
 
-def _sized(question: Question, variant: Variant, kept: Kept) -> tuple[SizedPlan, int, int]:
+def _sized(question: Question, variant: Variant, kept: Kept, affordable: int | None) -> _Result:
     """The option sized anew, with its extra replicas; algebra's guess; replicas without the extra ones."""
-    sizer, limits = sizer_of(question), _limits(question, variant, kept.option)
+    sizer, limits = (
+        replace(sizer_of(question), affordable=affordable),
+        _limits(question, variant, kept.option),
+    )
     traffic = traffic_for(variant, question.trial, question.adapters.names)
     pool = max(traffic, key=lambda one: len(one.trace))
     guess = sizer.guess(variant, limits, pool)
     own = Plan(variant, limits, ()).limits_of(pool)
     clock = sizer.runner.replica(variant, own, fine_tuned=pool.fine_tuned).clock
     floor = floor_reason(variant, own, clock, pool, question.scenario.objective) or ""
-    start = _start(kept, guess)
+    start = min(_start(kept, guess), sizer.most)
     if floor:
         plan = Plan(variant, limits, tuple(1 for _ in traffic) if variant.has_pools else (start,))
         trial = sizer.runner.run(plan, traffic, sizer.duration_s)
         return SizedPlan(plan, trial, True, 1, floor), guess, sum(plan.replicas)
     if variant.has_pools:
-        sized = replace(sizer, affordable=_GROWTH * start + _MORE).several(variant, limits, traffic)
+        sized = replace(sizer, affordable=min(sizer.most, _GROWTH * start + _MORE)).several(
+            variant, limits, traffic
+        )
     else:
         sized = _one_pool(sizer, variant, limits, traffic, start)
     alone = sum(sized.plan.replicas)
@@ -221,6 +263,8 @@ def _sized(question: Question, variant: Variant, kept: Kept) -> tuple[SizedPlan,
 
 def _start(kept: Kept, guess: int) -> int:
     """Replicas to begin with: the answer's, changed as algebra's guess changes."""
+    if not kept.option.feasible:
+        return max(1, guess)
     now = kept.option.replicas if kept.alone is None else kept.alone
     return max(1, guess, round(now * guess / kept.guess) if kept.guess else now)
 

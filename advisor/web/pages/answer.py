@@ -31,6 +31,9 @@ def page() -> None:
         st.info("The scenario was changed since. This answers the one before; ask again for the new one.")
     _head(question, rec)
     said = show.sections_of(rec)
+    if running:
+        show.sections(said, "ranking")
+        return
     compare, paste, load, sure, asked = st.tabs(
         ["Compare", "Deploy", "Load and slots", "How sure", "As asked"]
     )
@@ -46,7 +49,7 @@ def page() -> None:
     with load:
         show.sections(said, "knee", "slots")
     with sure:
-        _sure(question, rec, running)
+        _sure(question, rec)
         show.sections(said, "sure", "turns", "terms")
     with asked:
         show.sections(said, "workload", "limits", "next")
@@ -81,9 +84,9 @@ def _downloads(question: Question, rec: Recommendation) -> None:
         )
 
 
-def _sure(question: Question, rec: Recommendation, running: bool) -> None:
+def _sure(question: Question, rec: Recommendation) -> None:
     """Offer the draws where they were not asked for."""
-    if rec.certainty is not None or running:
+    if rec.certainty is not None:
         return
     words, button = st.columns([3, 1], vertical_alignment="center")
     words.markdown(

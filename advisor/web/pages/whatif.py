@@ -42,6 +42,13 @@ def page() -> None:
     if not ready.again.kept:
         st.warning("No option of the answer could be simulated, so there is nothing to vary.")
         return
+    _vary(ready, question, rec)
+    _more(question, rec)
+
+
+@st.fragment
+def _vary(ready: WhatIf, question: Question, rec: Recommendation) -> None:
+    """Sliders and the verdict; a moved slider runs this part of the page alone."""
     left, right = st.columns(2, gap="medium")
     options = [kept.option for kept in ready.again.kept]
     knobs = Knobs(key_of(question), question.scenario, options)
@@ -51,7 +58,6 @@ def page() -> None:
         st.button("Back to the question", key="reset", on_click=knobs.reset, width="stretch")
     with right:
         _verdict(ready, knobs, rec)
-    _more(question, rec)
 
 
 def _ready(question: Question, rec: Recommendation) -> WhatIf:
