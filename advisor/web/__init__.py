@@ -9,6 +9,7 @@ watch.py       a piece of work shown while it runs, and taken into the session
 asking.py      asks for an answer
 fields.py      fields of the scenario as widgets, with what is wrong beside them
 parts/         the parts of pages that are more than a call
+child.py       `calibrate` as a process of its own
 cores.py       how many processes an answer may take
 answers.py     answers by scenario, computed once, a bounded number of them
 show.py        sections of the report as page elements; a chart with its data
@@ -30,7 +31,7 @@ def main() -> None:
     import streamlit as st
 
     from advisor.web import state
-    from advisor.web.pages import answer, ask, inside, known, whatif, why
+    from advisor.web.pages import answer, ask, calibration, inside, known, replay, whatif, why
 
     st.set_page_config(page_title="LoRA Advisor", page_icon=_ICON, layout="wide")
     st.html(Path(__file__).with_name("look.css"))
@@ -41,6 +42,8 @@ def main() -> None:
         st.Page(why.page, title="Why", url_path="why"),
         st.Page(whatif.page, title="What if", url_path="whatif"),
         st.Page(inside.page, title="Inside", url_path="inside"),
+        st.Page(calibration.page, title="Calibration", url_path="calibration"),
+        st.Page(replay.page, title="Replay", url_path="replay"),
         st.Page(known.page, title="What is known", url_path="known"),
     ]
     state.remember(pages)

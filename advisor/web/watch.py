@@ -73,7 +73,10 @@ def _watch(slot: str, done: Callable[[Any], None]) -> None:
     if work.error is not None:
         fail(slot, work.error)
     elif work.result is not None:
-        done(work.result)
+        try:
+            done(work.result)
+        except AdvisorError as error:
+            fail(slot, error)
     st.rerun()
 
 
