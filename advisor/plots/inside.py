@@ -61,7 +61,7 @@ def _over_time(
         "what:N",
         title=None,
         scale=alt.Scale(domain=[name for name, _ in names], range=[one for _, one in names]),
-        legend=alt.Legend(orient="top"),
+        legend=alt.Legend(orient="top", symbolOpacity=1),
     )
     x = alt.X(
         "s:Q",
@@ -179,7 +179,9 @@ def compared(inside: Inside, metric: Literal["ttft", "tpot"]) -> Drawn:
             for s, q in zip(shares, found, strict=False)
             if q > 0
         ]
-    scale, axis = theme.log_ticks(row["ms"] for row in rows)
+    scale, axis = alt.Scale(zero=False), alt.Axis(format=",.6~g")
+    if metric == "ttft":  # from a lone request to a long queue
+        scale, axis = theme.log_ticks(row["ms"] for row in rows)
     colours = alt.Scale(domain=["base model", "this deployment"], range=[theme.GREY, theme.BLUE])
     chart: Drawn = (
         alt.Chart(theme.values(rows))

@@ -28,7 +28,7 @@ def distributions(inside: Inside) -> Section:
     return Section("distributions", "How latency is distributed", (words,), (), figures)
 
 
-def timeline(inside: Inside, replica: int, from_s: float, to_s: float) -> Section:
+def timeline(inside: Inside, replica: int, from_s: float, to_s: float) -> tuple[Section, Section]:
     """One replica in a stretch of time: batch and queue, KV cache, adapters, and its requests.
 
     Args:
@@ -63,18 +63,21 @@ def timeline(inside: Inside, replica: int, from_s: float, to_s: float) -> Sectio
                 lambda: plots.adapters(states, limits.max_loras),
             )
         )
-    figures.append(
-        Figure(
-            "requests",
-            f"{phases.shown} of {units.counted(phases.requests, 'request')} under way, by arrival"
-            + (
-                "; the slowest to their first token are among them."
-                if phases.shown < phases.requests
-                else "."
-            )
-            + " The seconds of an adapter's load stand at the end of its wait.",
-            lambda: plots.gantt(phases, from_s, to_s),
-        )
+    requests = Figure(
+        "requests",
+        f"{phases.shown} of {units.counted(phases.requests, 'request')} under way, by arrival"
+        + ("; the slowest to their first token are among them." if phases.shown < phases.requests else ".")
+        + " The seconds of an adapter's load stand at the end of its wait.",
+        lambda: plots.gantt(phases, from_s, to_s),
     )
     title = f"Replica {replica + 1} of {inside.replicas}, {from_s:.4g} s to {to_s:.4g} s"
-    return Section("timeline", title, (), (), tuple(figures))
+    result = inside.result
+    loads = (
+        f"In the whole run, on all replicas: {units.counted(result.loads_to_slot, 'load')} of an adapter to "
+        f"a slot and {result.loads_from_disk:,} from disk, {units.duration(result.load_s)} together."
+    )
+    words = (loads,) if limits.max_loras else ()
+    return (
+        Section("timeline", title, words, (), tuple(figures)),
+        Section("requests", "Its requests", (), (), (requests,)),
+    )

@@ -124,6 +124,8 @@ def chart(figure: Figure, on_select: Callable[[Any], None] | None = None) -> Non
     width: Literal["content", "stretch"] = "stretch" if wide else "content"
     if wide:  # to the page's width, but as high as it was made
         shown = shown.properties(autosize={"type": "fit-x", "contains": "padding"})
+    if on_select is not None:  # a picture alone: marks of a selection have no words for readers
+        shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
     key = f"chart-{figure.name}"
     st.altair_chart(
         shown,

@@ -39,11 +39,14 @@ def test_no_page_has_a_serious_finding(browser: Browser, address: str, viewport:
         page.get_by_role("tab", name=tab, exact=True).click()
         settled(page)
         found[tab] = serious(page)
-    for name in ("Why", "What if", "What is known"):
+    for name in ("Why", "What if", "Inside", "Calibration", "Replay", "What is known"):
         unfold = page.get_by_test_id("stExpandSidebarButton")  # a phone's list of pages is folded away
         if unfold.is_visible():
             unfold.click()
         go_to(page, name)
+        if name == "Inside":
+            page.get_by_text("Requests that run in a step").wait_for()
+            settled(page)
         page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
         found[name] = serious(page)
     context.close()

@@ -86,7 +86,8 @@ def _look(inside: Inside) -> None:
     from_s, to_s = chosen
     if not to_s > from_s:
         from_s, to_s = 0.0, end_s
-    show.section(timeline(inside, replica, from_s, to_s))
+    for section in timeline(inside, replica, from_s, to_s):
+        show.section(section)
 
 
 def _step(end_s: float) -> float:
