@@ -16,8 +16,8 @@ from advisor.errors import AdvisorError
 _Result = TypeVar("_Result")
 
 AT_ONCE: Final = 1
-_FORGOTTEN_S: Final = 30.0
-"""Work that no page has looked at for so long is stopped: its visitor has gone."""
+_FORGOTTEN_S: Final = 150.0
+"""Work that no page looked at for so long is stopped: its visitor has gone. Hidden tabs look once a minute."""
 _LINE: Final = threading.BoundedSemaphore(AT_ONCE)
 
 

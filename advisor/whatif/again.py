@@ -157,7 +157,7 @@ def _all_sized(question: Question, waiting: Sequence[_Waiting], jobs: int) -> li
         ]
         for result, (index, one) in zip(run_all(tasks, jobs), part, strict=True):
             found[index] = result
-            if result[0].trial.holds:
+            if result[0].trial.holds and question.scenario.objective.goal == "cheapest":
                 usd_per_hour = one.usd_per_hour(sum(result[0].plan.replicas))
                 best_usd_per_hour = min(best_usd_per_hour, usd_per_hour)
     return [found[index] for index in range(len(waiting))]
