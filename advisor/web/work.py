@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 AT_ONCE: Final = 1
 _FORGOTTEN_S: Final = 150.0
-"""Work that no page looked at for so long is stopped: its visitor has gone. Hidden tabs look once a minute."""
+"""Work that no page looked at for so long is stopped: its visitor is gone. A hidden tab looks each minute."""
 _LINE: Final = threading.BoundedSemaphore(AT_ONCE)
 
 
