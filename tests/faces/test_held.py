@@ -17,6 +17,7 @@ from advisor.plots import inside as inside_plots
 from advisor.plots.data import rows_of
 from advisor.profile import shipped_profile
 from advisor.tables import held as tables
+from advisor.tables.known import profile_terms
 from tests.web.test_measuring_pages import report
 
 ROWS = (
@@ -88,7 +89,7 @@ def test_drift_is_judged_by_each_rows_own_allowance() -> None:
 def test_provenance_counts_every_term_once() -> None:
     profile = shipped_profile("h100_sxm-vllm")
     said = tables.provenance(profile)
-    count = len(tables.profile_terms(profile).rows)
+    count = len(profile_terms(profile).rows)
     assert f"Of {count} terms" in said
     numbers = [int(word) for word in said.split(": ")[1].replace(",", "").split() if word.isdigit()]
     assert sum(numbers) == count
