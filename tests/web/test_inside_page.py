@@ -11,7 +11,7 @@ import pytest
 import advisor
 from advisor.recommendation import Recommendation
 from advisor.web.question import Opened, Question, read_question
-from tests.web.driver import moved, opened, said, until
+from tests.web.driver import FakeApi, moved, opened, said, until
 from tests.whatif.test_again import SCENARIO
 
 
@@ -68,5 +68,5 @@ def test_a_merged_option_has_pools_to_choose_from_and_no_slots(
 
 
 @pytest.mark.parametrize("path", ["why", "inside"])
-def test_without_an_answer_the_page_says_where_to_ask(path: str) -> None:
+def test_without_an_answer_the_page_says_where_to_ask(path: str, fake_api: FakeApi) -> None:
     assert "No answer yet" in said(moved(opened(), path))

@@ -13,6 +13,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.profile import shipped_profile
 from advisor.web import child
+from advisor.web.pages import replay
 from advisor.web.work import Work
 from tests.web.driver import moved, opened, said, until
 
@@ -148,6 +149,17 @@ def test_a_stopped_child_ends_and_leaves_no_profile(tmp_path: Path) -> None:
     assert not out.exists()
     assert work.result is None
     assert threading.active_count() < 50
+
+
+def test_every_length_of_a_replay_that_is_offered_is_enough(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra 'calibrate')")
+    from calibration.commands.terminal import seconds
+    from calibration.validate.whole import Asked, within
+
+    for budget in replay.BUDGETS.values():
+        asked = within(Asked(tmp_path, scenarios="quick"), seconds(budget, "--budget"))
+        assert asked.calibration_budget >= 18.0
+        assert asked.duration > 1.0
 
 
 def test_without_torch_the_pages_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

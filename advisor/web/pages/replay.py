@@ -17,7 +17,7 @@ from advisor.web.parts import measured
 
 _RUN: Final = "replay"
 _COMPARE: Final = "compare"
-_BUDGETS: Final = {"1 min": "60s", "3 min: less noise": "3min", "10 min": "10min"}
+BUDGETS: Final = {"90 s: a first look": "90s", "3 min: less noise": "3min", "10 min": "10min"}
 
 
 def page() -> None:
@@ -61,7 +61,7 @@ def _replay() -> None:
 
     if watch.show_progress(_RUN, keep):
         return
-    budget = st.selectbox("How long in all", list(_BUDGETS), key="replay budget")
+    budget = st.selectbox("How long in all", list(BUDGETS), key="replay budget")
     if st.button("Calibrate, predict, replay", key="replay", type="primary"):
         st.session_state.pop("held shown", None)
         try:
@@ -69,7 +69,7 @@ def _replay() -> None:
         except AdvisorError as error:
             watch.fail(_RUN, error)
         else:
-            arguments = ["validate", "--scenarios", "quick", "--budget", _BUDGETS[budget], "--out", str(out)]
+            arguments = ["validate", "--scenarios", "quick", "--budget", BUDGETS[budget], "--out", str(out)]
             watch.begin(_RUN, child.begin([*arguments, "--json"], out.parent, "starting the live engine"))
         st.rerun()
 
