@@ -59,7 +59,7 @@ def timeline(inside: Inside, replica: int, from_s: float, to_s: float) -> tuple[
         figures.append(
             Figure(
                 "adapters",
-                "Adapters of the batch, and slots that hold one. A slot that is filled anew was a load.",
+                "Adapters of the batch, and slots that hold one (another one after a load).",
                 lambda: plots.adapters(states, limits.max_loras),
             )
         )
