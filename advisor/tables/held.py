@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
+from typing import Final
 
 from advisor.fitted import DriftCheck
 from advisor.held import Held
@@ -12,6 +14,9 @@ from advisor.spec.spec import Origin
 from advisor.tables import units
 from advisor.tables.known import profile_terms
 from advisor.tables.table import Cell, Column, Mark, Table
+
+_NOISY: Final = 0.1
+"""The widest limit of a validation's figures: above it the noise alone decides what holds."""
 
 
 def held(rows: Sequence[Held]) -> Table:
@@ -60,6 +65,12 @@ def verdict(rows: Sequence[Held]) -> str:
     if broken:
         worst = max(broken, key=lambda row: abs(row.error))
         said += f" The farthest off: {worst.figure} of {worst.run}, {worst.error:+.1%}."
+    noise = median(row.noise or 0.0 for row in judged)
+    if noise > _NOISY:
+        said += (
+            f" Two replays of the same differ by {noise:.0%} (median of the figures): the machine was not "
+            "quiet, and that a figure holds says little."
+        )
     return said
 
 

@@ -78,6 +78,13 @@ def test_the_table_and_the_sentence_say_what_does_not_hold() -> None:
     assert tables.verdict(ROWS) == "2 of 3 figures hold. The farthest off: TTFT p99 of a, +50.0%."
 
 
+def test_on_a_noisy_machine_the_sentence_says_that_holding_says_little() -> None:
+    noisy = [Held("a", "TTFT p50", "s", 0.1, 0.19, 1.2, 0.8), Held("a", "TTFT p99", "s", 0.1, 0.1, 0.6, 0.4)]
+    said = tables.verdict(noisy)
+    assert said.startswith("2 of 2 figures hold. Two replays of the same differ by 60%")
+    assert "says little" in said
+
+
 def test_drift_is_judged_by_each_rows_own_allowance() -> None:
     rows = (
         DriftRow(operation="dense", points=6, ratio=1.2, allowed=0.15),
