@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor import __version__
-from advisor.breakeven.answer import BreakEven
-from advisor.breakeven.study import break_even as curves_of
+from advisor.breakeven.asked import break_even as break_even
+from advisor.certainty import Certainty
 from advisor.deployment import Choice, Variant
 from advisor.errors import InfeasibleError, InputError
 from advisor.profile import Profile
-from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin
+from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin, WorkloadFacts
 from advisor.robustness.certainty import certainty_of
 from advisor.search.beside import with_others
 from advisor.search.candidates import memory_reason, variants
@@ -23,7 +23,7 @@ from advisor.search.origins import terms_of
 from advisor.search.parallel import default_jobs
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, facts_of, resolve
-from advisor.search.ranking import Entry, search
+from advisor.search.ranking import Entry, Found, search
 from advisor.search.tokens import offers_by_token
 from advisor.search.trial import Plan, PoolTraffic, Runner, by_popularity, traffic_for
 from advisor.sim.result import SimResult
@@ -33,7 +33,7 @@ from advisor.spec.speculation import Draft
 from advisor.trace.trace import Trace
 from advisor.why.explain import explain_plan
 from advisor.why.scaling import summary_with_others
-from advisor.why.studies import study
+from advisor.why.studies import Studies, study
 from advisor.why.words import next_steps, objective_words, summary_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,23 @@ def recommend(
     Raises:
         InputError: a name or file of the scenario is bad.
     """
+    *_, answer = recommend_in_parts(
+        scenario, profiles, folder=folder, jobs=jobs, progress=progress, sure=sure, load_spread=load_spread
+    )
+    return answer
+
+
+def recommend_in_parts(
+    scenario: Scenario,
+    profiles: Sequence[Profile] | None = None,
+    *,
+    folder: Path = Path(),
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    sure: int = 0,
+    load_spread: float = 0.1,
+) -> Iterator[Recommendation]:
+    """The same, first as soon as there is a ranking, without its reasons and headroom; then in full."""
     tell = progress or (lambda _share, _what: None)
     processes = default_jobs() if jobs is None else jobs
     question = resolve(scenario, profiles, folder)
@@ -73,15 +90,32 @@ def recommend(
     shown = found.best or next(
         (e for e in found.entries if e.sized is not None and not e.option.is_reference), None
     )
+    yield _answer(question, Studies(found, None, None, None, (), 0), shown)
     tell(0.8, "reasons: causes, knee, slots, what would turn the advice")
-    studies = study(question, found, shown, processes)
-    fixed = studies.found
-    found = with_others(question, fixed, processes)
-    best = found.best
-    certainty = None
+    studies, certainty = study(question, found, shown, processes), None
     if sure:
-        tell(0.9, "how sure: draws of what is uncertain")
-        certainty = certainty_of(question, fixed, draws=sure, load_spread=load_spread, jobs=processes)
+        certainty = certainty_of(
+            question,
+            studies.found,
+            draws=sure,
+            load_spread=load_spread,
+            jobs=processes,
+            progress=lambda share, what: tell(0.9 + 0.1 * share, f"how sure: {what}"),
+        )
+    yield _answer(question, studies, shown, certainty, with_others(question, studies.found, processes))
+
+
+def _answer(
+    question: Question,
+    studies: Studies,
+    shown: Entry | None,
+    certainty: Certainty | None = None,
+    found: Found | None = None,
+) -> Recommendation:
+    """The contract of the answer: `found` has the fixed fleets and what stands beside them."""
+    scenario, fixed = question.scenario, studies.found
+    found = found or fixed
+    best = found.best
     return Recommendation(
         producer=f"lora-advisor {__version__}",
         scenario=scenario.name,
@@ -105,41 +139,21 @@ def recommend(
     )
 
 
+def look(
+    scenario: Scenario, profiles: Sequence[Profile] | None = None, *, folder: Path = Path()
+) -> WorkloadFacts:
+    """Look everything up and describe the traffic, without simulating it.
+
+    Raises:
+        InputError: as `recommend`.
+    """
+    return facts_of(resolve(scenario, profiles, folder))
+
+
 def _terms(entry: Entry | None) -> tuple[TermOrigin, ...]:
     if entry is None or entry.sized is None:
         return ()
     return terms_of(entry.sized.plan.variant, entry.sized.trial.outcome)
-
-
-def break_even(
-    scenario: Scenario,
-    profiles: Sequence[Profile] | None = None,
-    *,
-    folder: Path = Path(),
-    device: str | None = None,
-    draws: int = 12,
-    jobs: int | None = None,
-    progress: Progress | None = None,
-) -> BreakEven:
-    """Say where one way to serve begins to pay more than another: curves with crossings and intervals.
-
-    Args:
-        scenario: the question; what it says of ways to look at is not used.
-        profiles: as `recommend`.
-        folder: where relative paths of the scenario start.
-        device: the kind of device; None: that of the scenario's on which a multi-LoRA pool is cheapest.
-        draws: of the uncertain terms, behind the intervals; 0: none.
-        jobs: processes, as `recommend`.
-        progress: called with the share done and what is being done.
-
-    Raises:
-        InputError: a name or file of the scenario is bad.
-        InfeasibleError: no way to serve runs on any device.
-    """
-    asked = scenario if device is None else scenario.model_copy(update={"devices": (device,)})
-    processes = default_jobs() if jobs is None else jobs
-    question = resolve(asked, profiles, folder)
-    return curves_of(question, draws=draws, jobs=processes, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)

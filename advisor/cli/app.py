@@ -37,11 +37,21 @@ from advisor.cli import options
     "--jobs",
     type=click.IntRange(1, options.MOST_JOBS),
     metavar="N",
-    help="Processes for one visitor's answer; 1 if left out, because several visitors ask at once.",
+    help="Processes for an answer; one a core if left out, 8 at most. One answer is computed at a time.",
+)
+@click.option(
+    "--max-upload",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 2048),
+    metavar="MIB",
+    help="Largest file that a visitor may upload.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open a browser window.")
-def app(port: int, address: str, workspace: str | None, jobs: int | None, browser: bool) -> int:
-    """Open the web app: pick or edit a scenario, see the ranking and the reasons."""
+def app(
+    port: int, address: str, workspace: str | None, jobs: int | None, max_upload: int, browser: bool
+) -> int:
+    """Open the web app: ask by a form, see the ranking and the reasons, vary what may be different."""
     from advisor.errors import InputError
 
     if find_spec("streamlit") is None:
@@ -55,11 +65,12 @@ def app(port: int, address: str, workspace: str | None, jobs: int | None, browse
         environment["LORA_ADVISOR_WORKSPACE"] = str(Path(workspace).resolve())
     if jobs is not None:
         environment["LORA_ADVISOR_JOBS"] = str(jobs)
-    script = Path(__file__).parent.parent / "web" / "script.py"
+    environment["LORA_ADVISOR_MAX_UPLOAD_MIB"] = str(max_upload)
+    script = Path(__file__).parent.parent / "web" / "start" / "script.py"
     command = [
         sys.executable, "-m", "streamlit", "run", str(script),
         "--server.address", address, "--server.port", str(port),
-        "--server.headless", "false" if browser else "true", "--server.maxUploadSize", "1",
+        "--server.headless", "false" if browser else "true", "--server.maxUploadSize", str(max_upload),
         "--browser.gatherUsageStats", "false",
     ]  # fmt: skip
     return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - our own program, no shell

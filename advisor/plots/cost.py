@@ -164,6 +164,6 @@ def origin_dash(field: str, title: str) -> alt.StrokeDash:
             symbolOpacity=1,
             symbolSize=260,
             orient="bottom",
-            columns=5,
+            columns=3,
         ),
     )

@@ -97,9 +97,12 @@ def _config(ink: str) -> dict[str, Any]:
 
 
 def dressed(chart: Drawn, *, dark: bool) -> Drawn:
-    """The chart for a page that draws it itself, light or dark."""
+    """The chart for a page that draws it itself, light or dark.
+
+    A reader hears the chart's description, not each of its marks: the rows are there as a table and a file.
+    """
     config = _config(_LIGHT_INK if dark else _DARK_INK)
-    return chart.properties(config={**config, "background": "transparent"})
+    return chart.properties(config={**config, "background": "transparent", "mark": {"aria": False}})
 
 
 def _spec(chart: Drawn, ink: str) -> dict[str, Any]:

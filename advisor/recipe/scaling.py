@@ -77,7 +77,7 @@ def _head(scaling: Elastic) -> str:
     if not scaling.min_replicas:
         lines += [
             "The simulation scales to zero. This object does not: with no pod there is no metric, and the",
-            "proxy holds no request for a pod to come. Put an activator in front that does (KEDA's HTTP add-on,",
-            "Knative), then set minReplicaCount to 0.",
+            "proxy holds no request for a pod to come. Put an activator in front that does (KEDA's HTTP",
+            "add-on, Knative), then set minReplicaCount to 0.",
         ]
     return "".join(f"# {line}\n" for line in lines)

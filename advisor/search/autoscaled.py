@@ -69,7 +69,7 @@ def autoscaled(question: Question, entries: Sequence[Entry], jobs: int = 1) -> t
         return [], 0
     chosen = _chosen(entries)
     slim = replace(question, offers=())
-    results = run_all([partial(scaled, slim, entry.sized) for entry in chosen if entry.sized], jobs)
+    results = list(run_all([partial(scaled, slim, entry.sized) for entry in chosen if entry.sized], jobs))
     found = [
         _entry(question, entry, best, start_up)
         for entry, (best, start_up, _) in zip(chosen, results, strict=True)

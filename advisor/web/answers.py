@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -23,22 +22,24 @@ class Answers:
         self._found: OrderedDict[str, Recommendation] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, question: Question, compute: Callable[[], Recommendation]) -> Recommendation:
-        """The answer to a question, computed if it is not there. An error is raised and not kept."""
+    def find(self, question: Question) -> Recommendation | None:
+        """The answer to a question, if it is there."""
         key = key_of(question)
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
-                return self._found[key]
-        answer = compute()
+            return self._found.get(key)
+
+    def put(self, question: Question, answer: Recommendation) -> None:
+        """Keep an answer, and drop the one that was not asked for longest if there are too many."""
         with self._lock:
-            self._found[key] = answer
+            self._found[key_of(question)] = answer
+            self._found.move_to_end(key_of(question))
             while len(self._found) > self._kept:
                 self._found.popitem(last=False)
-        return answer
 
 
 def key_of(question: Question) -> str:
-    """Hash of the scenario as read, so that comments and order do not matter; and of its folder."""
-    text = f"{question.folder}\n{question.scenario.model_dump_json()}"
+    """Hash of the scenario as read, so that comments and order do not matter; of its folder and draws."""
+    text = f"{question.folder}\n{question.sure}\n{question.scenario.model_dump_json()}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -15,15 +15,30 @@ from advisor.spec.scenario import Scenario, scenario_from_text
 from advisor.spec.workload import FittedWorkload, TraceFile
 
 VARIABLE: Final = "LORA_ADVISOR_WORKSPACE"
+UPLOADS: Final = "uploads"
 SOURCE: Final = "scenario"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A scenario that may be answered, and the folder where its relative paths start."""
+    """A scenario that may be answered, the folder where its relative paths start, and draws to be sure."""
 
     scenario: Scenario
     folder: Path
+    sure: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The folder where relative paths of a visitor's scenario start.
+
+    Attributes:
+        folder: the operator's workspace, or one that holds nothing but uploads.
+        all_files: the operator opened it: any file inside may be named; otherwise uploads alone.
+    """
+
+    folder: Path
+    all_files: bool
 
 
 def workspace() -> Path | None:
@@ -32,33 +47,23 @@ def workspace() -> Path | None:
     return Path(given).resolve() if given else None
 
 
-def read_question(text: str, opened: Path | None) -> Question:
+def read_question(text: str, opened: Opened) -> Question:
     """Read a scenario from the text of a form or an upload.
 
     Args:
         text: YAML.
-        opened: the operator's folder; None: no file may be named.
+        opened: the folder that it may name files of.
 
     Raises:
         InputError: every fault with its line; or a path outside the operator's folder.
     """
     scenario = scenario_from_text(text, SOURCE)
-    folder = opened if opened is not None else _nothing_here()
     problems = [
-        p
-        for p in (_outside(field, path, folder, opened) for field, path in _paths(scenario))
-        if p is not None
+        p for p in (_outside(field, path, opened) for field, path in _paths(scenario)) if p is not None
     ]
     if problems:
         raise InputError(problems)
-    return Question(scenario, folder)
-
-
-def _nothing_here() -> Path:
-    """A folder for relative paths that holds nothing but what is shipped."""
-    from advisor.datafiles import data_dir
-
-    return data_dir() / "scenarios"
+    return Question(scenario, opened.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +88,26 @@ def _paths(scenario: Scenario) -> Iterator[tuple[str, _Named]]:
             yield f"adapters.paths[{index}]", _Named(path, True)
 
 
-def _outside(field: str, named: _Named, folder: Path, opened: Path | None) -> Problem | None:
+def _outside(field: str, named: _Named, opened: Opened) -> Problem | None:
     """What is wrong with a path of the browser's scenario; None if nothing is."""
-    if opened is not None:
+    root = opened.folder.resolve()
+    path = root
+    try:
+        path = (root / Path(named.text).expanduser()).resolve()
+        inside = path.is_relative_to(root)
+        upload = path.is_relative_to(root / UPLOADS)
+    except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user's home, a NUL in the name
+        inside = upload = False
+    if upload and field == "workload.path" and not path.is_file():
+        allowed = "a trace that was uploaded to this server and is still there"
+        return Problem(SOURCE, field, named.text, allowed, "Upload it again.")
+    if inside and (opened.all_files or not named.is_file or upload):
+        return None
+    if opened.all_files:
         allowed = "a path inside the folder that this app was started with"
     else:
-        allowed = "a name of the catalog; this app was started without a folder of files"
-    try:
-        inside = (folder / Path(named.text).expanduser()).resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, an unknown user's home, a NUL in the name
-        inside = False
-    if inside and (opened is not None or not named.is_file):
-        return None
+        allowed = (
+            "a name of the catalog, or an uploaded trace; this app was started without a folder of files"
+        )
     mend = "Start the app with --workspace DIR, or use the command line for files of your own."
     return Problem(source=SOURCE, field=field, value=named.text, allowed=allowed, mend=mend)

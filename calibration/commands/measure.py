@@ -8,7 +8,15 @@ from typing import Any, Final
 import click
 
 from calibration.commands.engine import engine_options, setup_of
-from calibration.commands.terminal import check_new, clear_errors, command_line, example, progress, seconds
+from calibration.commands.terminal import (
+    as_json_option,
+    check_new,
+    clear_errors,
+    command_line,
+    example,
+    progress,
+    seconds,
+)
 
 _SLOTS: Final = 8
 
@@ -89,15 +97,16 @@ def run(wish: dict[str, Any], budget: str, out: Path, seed: int, **flags: Any) -
 @click.command()
 @click.argument("profile", type=click.Path(path_type=Path))
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw it: .html or .svg.")
-def show(profile: Path, plot: Path | None) -> None:
+@as_json_option
+def show(profile: Path, plot: Path | None, *, as_json: bool) -> None:
     """Print what a profile of `calibrate run` measured beside what it fits."""
     with clear_errors():
         from advisor.profile import load_profile
-        from calibration.microbench.show import read_samples, report, write_plot
+        from calibration.microbench.show import fitted, read_samples, report, write_plot
 
         found = load_profile(profile)
         samples = read_samples(found, profile)
-        click.echo(report(found, samples))
+        click.echo(fitted(found, samples).model_dump_json(indent=1) if as_json else report(found, samples))
         if plot is not None:
             write_plot(found, samples, plot)
             click.echo(f"wrote {plot}", err=True)
@@ -108,20 +117,27 @@ def show(profile: Path, plot: Path | None) -> None:
 @engine_options
 @click.option("--tolerance", type=click.FloatRange(0.01, 10), default=0.15, show_default=True,
               help="Always allowed; the profile's interval where that is wider.")  # fmt: skip
-def check(profile: Path, wish: dict[str, Any], tolerance: float) -> None:
+@as_json_option
+def check(profile: Path, wish: dict[str, Any], tolerance: float, *, as_json: bool) -> None:
     """Measure a few points again: does a profile of `calibrate run` still hold on this device?
 
     Name the model, device, dtype and threads of the profile; another is refused. Exit code 4 if a kind of
     work takes longer or shorter than the profile's own interval of it and the tolerance allow.
     """
     with clear_errors():
+        from dataclasses import asdict
+
         from advisor.errors import MeasurementError
+        from advisor.fitted import DriftCheck, DriftRow
         from advisor.profile import load_profile
         from calibration.microbench.check import drift
 
         found = load_profile(profile)
         rows = drift(found, profile, setup_of(wish, slots=_SLOTS), tolerance)
-        for row in rows:
+        if as_json:
+            told = tuple(DriftRow(**asdict(row)) for row in rows)
+            click.echo(DriftCheck(rows=told).model_dump_json(indent=1))
+        for row in () if as_json else rows:
             allowed = f"allowed: {row.allowed:.0%}"
             click.echo(f"{row.operation:20s} {row.points:3d} points  {row.ratio - 1:+7.1%}  {allowed}")
         off = [row for row in rows if abs(row.ratio - 1) > row.allowed]
@@ -132,4 +148,5 @@ def check(profile: Path, wish: dict[str, Any], tolerance: float) -> None:
             raise MeasurementError(
                 f"{profile}: no longer holds: {named}. Calibrate again, on an idle machine."
             )
-        click.echo("The profile still holds.")
+        if not as_json:
+            click.echo("The profile still holds.")

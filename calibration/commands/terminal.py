@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +46,13 @@ def clear_errors(resume: str = "") -> Iterator[None]:
 
 @contextmanager
 def progress(*, silent: bool = False) -> Iterator[Callable[[float, str], None]]:
-    """A bar on stderr, and only where stderr is a terminal."""
+    """A bar on stderr, and only where stderr is a terminal; lines for a program that set a variable.
+
+    With LORA_ADVISOR_PROGRESS=lines each line is `progress SHARE WHAT`.
+    """
+    if os.environ.get("LORA_ADVISOR_PROGRESS") == "lines":
+        yield _line
+        return
     shown = sys.stderr.isatty() and not silent
     drawn_ns = 0
 
@@ -65,6 +72,11 @@ def progress(*, silent: bool = False) -> Iterator[Callable[[float, str], None]]:
         if drawn_ns:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _line(share: float, what: str) -> None:
+    sys.stderr.write(f"progress {min(1.0, max(0.0, share)):.4f} {' '.join(what.split())}\n")
+    sys.stderr.flush()
 
 
 def check_new(path: Path, option: str, *, force: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from advisor.fitted import FittedPoint
 from advisor.profile import ModelTerms
 from advisor.spec.model import ALL_LINEAR, ModelShape, adapter_bytes
 from calibration.microbench.samples import Samples
@@ -30,6 +31,25 @@ def curves(samples: Samples, shape: ModelShape) -> Any:
         title = "LoRA: adapters × rank, all slots reserved"
         drawn.append(_chart(lora_rows(samples, terms, shape), title, "tokens in the step", "kind"))
     return alt.vconcat(*drawn).resolve_scale(color="independent")
+
+
+def points_of(samples: Samples, shape: ModelShape) -> tuple[FittedPoint, ...]:
+    """Dense, head, decode attention and LoRA: medians beside the curves fitted to them."""
+    terms = micro_terms(samples, Mark("samples", shape))
+    rows = [(row["part"], "", row) for row in dense_rows(samples, terms)]
+    rows += [("attention", f"{row['sequences']} sequences", row) for row in decode_rows(samples, terms)]
+    if terms.lora is not None:
+        rows += [("lora", row["kind"], row) for row in lora_rows(samples, terms, shape)]
+    return tuple(
+        FittedPoint(
+            term=term,
+            curve=curve,
+            x=row["x"],
+            measured_s=row["measured_ms"] / 1e3,
+            fitted_s=max(0.0, row["fitted_ms"] / 1e3),
+        )
+        for term, curve, row in rows
+    )
 
 
 def dense_rows(samples: Samples, terms: ModelTerms) -> list[Row]:

@@ -9,12 +9,13 @@ import numpy as np
 
 from advisor.errors import InputError
 from advisor.files import write_text
+from advisor.fitted import Fitted, FittedStep
 from advisor.profile import Profile
 from advisor.spec.engine import EngineLimits
 from advisor.steptime.clock import ProfileClock
-from calibration.microbench.curves import curves
+from calibration.microbench.curves import curves, points_of
 from calibration.microbench.samples import Samples
-from calibration.microbench.steps import batch_of
+from calibration.microbench.steps import HELD_OUT, batch_of
 
 
 def read_samples(profile: Profile, path: Path) -> Samples:
@@ -81,6 +82,21 @@ def report(profile: Profile, samples: Samples) -> str:
         within = np.quantile(np.abs(mine), 0.9)
         lines.append(f"{kind:28s} {len(mine):6d} {np.median(mine):+8.1%} {within:15.1%}")
     return "\n".join(lines)
+
+
+def fitted(profile: Profile, samples: Samples) -> Fitted:
+    """Measured beside fitted as data: each term's points, and the engine's steps."""
+    steps = tuple(
+        FittedStep(
+            kind=row["steps"],
+            tokens=row["tokens"],
+            seen=not row["run"].startswith(HELD_OUT),
+            measured_s=row["measured_ms"] / 1e3,
+            predicted_s=row["predicted_ms"] / 1e3,
+        )
+        for row in pairs(profile, samples)
+    )
+    return Fitted(profile=profile.name, points=points_of(samples, profile.models[0].model), steps=steps)
 
 
 def write_plot(profile: Profile, samples: Samples, path: Path) -> None:

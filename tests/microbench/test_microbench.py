@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="no torch; install the extra calibrate")
 from click.testing import CliRunner
 
 from advisor.errors import InputError
+from advisor.fitted import Fitted
 from advisor.profile import Profile, load_profile, save_profile
 from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ModelShape
@@ -28,7 +29,7 @@ from calibration.microbench.check import drift
 from calibration.microbench.operations import ladder, points
 from calibration.microbench.run import Wish, calibrate_engine, fingerprint
 from calibration.microbench.samples import Samples
-from calibration.microbench.show import pairs, read_samples, report, write_plot
+from calibration.microbench.show import fitted, pairs, read_samples, report, write_plot
 from calibration.microbench.steps import HELD_OUT, batch_of
 from calibration.microbench.terms import Mark, load_terms, micro_terms, scaled
 from calibration.randomweights import write_adapter, write_model
@@ -192,6 +193,10 @@ def test_show_prints_and_plots_measured_beside_fitted(measured: tuple[Profile, P
     for word in ("dense", "decode_attention", "lora", "disk_warm", "prompts, adapters"):
         assert word in text
     assert len(pairs(profile, samples)) == sum(not step["gamma"] for step in samples.steps)
+    told = Fitted.model_validate_json(fitted(profile, samples).model_dump_json())
+    assert {point.term for point in told.points} == {"dense", "head", "attention", "lora"}
+    assert len(told.steps) == len(pairs(profile, samples))
+    assert {step.seen for step in told.steps} == {True, False}
     write_plot(profile, samples, tmp_path / "p.svg")
     assert (tmp_path / "p.svg").read_text(encoding="utf-8").startswith("<svg")
     with pytest.raises(InputError, match=r"ends in \.html or \.svg"):

@@ -98,7 +98,8 @@ def test_pods_drain_and_the_proxy_names_none_that_may_be_gone() -> None:
     members = [
         line.split()[1].split(":")[0] for line in config.splitlines() if "server " in line and ":8000" in line
     ]
-    assert len(members) == 1 and members[0] in services
+    assert len(members) == 1
+    assert members[0] in services
     assert "clusterIP" not in services[members[0]]
 
 

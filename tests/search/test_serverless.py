@@ -41,8 +41,11 @@ def test_a_provider_that_does_not_sell_adapters_is_refused_with_its_source() -> 
     found = options(asked())
     assert set(found) == {"serverless/fireworks", "serverless/together"}
     for option in found.values():
-        assert not option.feasible and option.outcome is None and option.bound == "compatibility"
-        assert option.reason.startswith("not offered: ") and "Source: " in option.reason
+        assert not option.feasible
+        assert option.outcome is None
+        assert option.bound == "compatibility"
+        assert option.reason.startswith("not offered: ")
+        assert "Source: " in option.reason
 
 
 def test_what_is_sold_is_simulated_priced_by_our_tokens_and_labelled() -> None:
@@ -51,8 +54,11 @@ def test_what_is_sold_is_simulated_priced_by_our_tokens_and_labelled() -> None:
     trace_ = one.whole
     tokens = float(trace_.prompt_tokens.sum() + trace_.output_tokens.sum())
     hours = len(trace_) / trace_.rate_rps / 3600
-    assert option.usd_per_hour is not None and option.bought is not None and option.outcome is not None
+    assert option.usd_per_hour is not None
+    assert option.bought is not None
+    assert option.outcome is not None
     np.testing.assert_allclose(option.usd_per_hour, 0.5 * tokens / 1e6 / hours)
+    assert option.usd_per_mtok is not None
     np.testing.assert_allclose(option.usd_per_mtok, 0.5)
     assert option.origin is Origin.ESTIMATED
     assert option.warnings == (option.bought.assumption,)
@@ -69,15 +75,27 @@ def test_others_make_it_slower() -> None:
         ]
         assert option.outcome is not None
         means.append((option.outcome.ttft.mean_s, option.outcome.tpot.mean_s))
-    assert means[1][0] > means[0][0] and means[1][1] > means[0][1]
+    assert means[1][0] > means[0][0]
+    assert means[1][1] > means[0][1]
 
 
 def test_it_is_never_the_recommended_one_and_the_summary_says_why() -> None:
-    one = asked(price="0.0001 USD/Mtok", others=0.0, cold_start="1ms")
+    one = question(
+        objective={"slos": [{"metric": "ttft", "percentile": 90, "limit": "1s"}]},
+        serverless={
+            "stand_in": "A100-80-SXM",
+            "price": "0.0001 USD/Mtok",
+            "others": 0.0,
+            "cold_start": "1ms",
+        },
+        search={"requests": 300, "ways": ["multi-lora"]},
+    )
     found: Found = with_others(one, search(one))
     first = found.entries[0].option
-    assert first.key == "serverless/own" and first.feasible  # ranked by its price
-    assert found.best is not None and found.best.option.bought is None
+    assert first.key == "serverless/own"
+    assert first.feasible
+    assert found.best is not None
+    assert found.best.option.bought is None
     text = summary_with_others("Serve it.", found)
     assert text.startswith("Serve it. Bought by the token (own)")
     assert "that latency is an assumption" in text
@@ -107,7 +125,7 @@ def test_a_cold_adapter_holds_all_that_come_until_it_is_there() -> None:
 def test_alone_and_warm_it_is_the_engine_as_it_is() -> None:
     requests = trace((0, 4, 3, 0), (0.5, 4, 1, 1), (7, 4, 2, -1))
     setup = fleet()
-    wish = Serverless(others=0.0, other_adapters=0, cold_start=1e-12)
+    wish = Serverless.model_validate({"others": 0.0, "other_adapters": 0, "cold_start": "0.001us"})
     shared = shared_with(FleetSetup(setup.replica), requests, wish, 0.0, seed=1)
     alone = simulate_fleet(setup, requests)
     np.testing.assert_allclose(shared.result.last_token_s, alone.last_token_s)

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from advisor.errors import validated
 from advisor.files import read_json
+from advisor.held import held_of
 from advisor.profile import save_profile
 from calibration import tinymodels
 from calibration.cli import main
@@ -54,6 +55,15 @@ def test_the_json_has_the_fields_it_always_had(report: dict[str, Any], folder: P
     assert cases == report["cases"]
     known = json.loads(KEYS.read_text(encoding="utf-8"))
     assert shape_of(report) == known, "changed on purpose? python -m tests.validate.golden"
+
+
+def test_the_web_app_reads_the_same_verdicts(report: dict[str, Any]) -> None:
+    cells = [cell for case in report["cases"] for option in case["options"] for cell in option["cells"]]
+    rows = held_of(report, "report")
+    assert len(rows) == len(cells)
+    for row, cell in zip(rows, cells, strict=True):
+        assert row.error == pytest.approx(cell["error"], abs=1e-9)
+        assert row.holds is (abs(cell["error"]) <= cell["allowed"])
 
 
 def test_every_scenario_has_its_file_and_the_page_its_pictures(report: dict[str, Any], folder: Path) -> None:

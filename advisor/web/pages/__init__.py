@@ -1,0 +1,1 @@
+"""The pages: one module each, with a function `page`. No logic: what they show comes from the Python API."""

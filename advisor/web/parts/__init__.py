@@ -1,0 +1,1 @@
+"""The parts of the page that asks: one module a part of the scenario."""

@@ -1,0 +1,1 @@
+"""What `streamlit run` starts; in a folder of its own, because Streamlit takes a folder `pages` beside it."""
