@@ -20,7 +20,7 @@ NOT_MODELLED: Final = (  # the same list as in docs/explanation/model.md
     "A mix of ranks inside one batch beyond padding to the largest.",
     "The network between your clients and the server, and the queue of a gateway of your own.",
     "The quality of a merged model (rounding a small delta into bf16 or fp8), and of quantised weights.",
-    "Noisy neighbours on a shared machine, thermal throttling, autoscaling within the simulated time.",
+    "Noisy neighbours on a shared machine, thermal throttling.",
     "Discounts and daily changes of price: prices are those of the dated list, or yours under prices.own.",
 )
 
