@@ -11,7 +11,7 @@ from advisor import __version__
 from advisor.breakeven.asked import break_even as break_even
 from advisor.certainty import Certainty
 from advisor.deployment import Choice, Variant
-from advisor.errors import InfeasibleError, InputError
+from advisor.errors import InfeasibleError, InputError, validated
 from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin, WorkloadFacts
 from advisor.robustness.certainty import certainty_of
@@ -27,7 +27,7 @@ from advisor.search.ranking import Entry, Found, search
 from advisor.search.tokens import offers_by_token
 from advisor.search.trial import Plan, PoolTraffic, Runner, by_popularity, traffic_for
 from advisor.sim.result import SimResult
-from advisor.spec.engine import EngineLimits
+from advisor.spec.engine import EngineLimits, EngineWish
 from advisor.spec.scenario import Scenario
 from advisor.spec.speculation import Draft
 from advisor.trace.trace import Trace
@@ -223,13 +223,12 @@ def _chosen(
 
 def _narrowed(scenario: Scenario, choice: Choice) -> Scenario:
     """The scenario with everything that the choice fixes."""
-    engine = scenario.engine.model_copy(
-        update={
-            name: getattr(choice, name)
-            for name in ("max_loras", "max_cpu_loras", "max_num_seqs", "max_num_batched_tokens")
-            if getattr(choice, name) is not None
-        }
-    )
+    knobs = {
+        name: getattr(choice, name)
+        for name in ("max_loras", "max_cpu_loras", "max_num_seqs", "max_num_batched_tokens")
+        if getattr(choice, name) is not None
+    }
+    engine = validated(EngineWish, scenario.engine.model_dump() | knobs, "engine with the deployment's knobs")
     drafts = tuple(d for d in scenario.speculation.drafts if d.method == choice.draft)
     if choice.draft != "none" and not drafts:
         drafts = (Draft(method=choice.draft),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -73,4 +74,11 @@ def app(
         "--server.headless", "false" if browser else "true", "--server.maxUploadSize", str(max_upload),
         "--browser.gatherUsageStats", "false",
     ]  # fmt: skip
-    return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - our own program, no shell
+    return _watched(command, environment)
+
+
+def _watched(command: list[str], environment: dict[str, str]) -> int:
+    """Run the server until it ends; who ends this program (SIGTERM) ends the server too."""
+    with subprocess.Popen(command, env=environment) as server:  # noqa: S603 - our own program, no shell
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        return server.wait()

@@ -141,3 +141,19 @@ class EngineWish(Spec):
         None, description="gpu_memory_utilization; the engine's default if left out."
     )
     prefix_caching: bool = Field(True, description="Reuse the KV cache of shared prompt prefixes.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> EngineWish:
+        slots, cache = self.max_loras, self.max_cpu_loras
+        if slots is not None and cache is not None and cache < slots:
+            raise ValueError(
+                f"max_cpu_loras ({cache}) must be at least max_loras ({slots}): what is in a slot is in host "
+                "memory, too; raise the one or lower the other"
+            )
+        seats, budget = self.max_num_seqs, self.max_num_batched_tokens
+        if seats is not None and budget is not None and budget < seats:
+            raise ValueError(
+                f"max_num_batched_tokens ({budget}) must be at least max_num_seqs ({seats}): each sequence "
+                "of a step takes a token; raise the one or lower the other"
+            )
+        return self

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -309,12 +310,12 @@ class TestOthers:
     ) -> None:
         started: dict[str, Any] = {}
 
-        def instead(command: list[str], **more: Any) -> Any:
-            started.update(command=command, **more)
-            return subprocess.CompletedProcess(command, 0)
+        def instead(command: list[str], environment: dict[str, str]) -> int:
+            started.update(command=command, env=environment)
+            return 0
 
         monkeypatch.setattr("advisor.cli.app.find_spec", lambda _name: object())
-        monkeypatch.setattr("advisor.cli.app.subprocess.run", instead)
+        monkeypatch.setattr("advisor.cli.app._watched", instead)
         for name in ("LORA_ADVISOR_JOBS", "LORA_ADVISOR_WORKSPACE"):
             monkeypatch.delenv(name, raising=False)
         assert cli("app", "--port", "8600")[0] == 0
@@ -323,6 +324,23 @@ class TestOthers:
         cli("app", "--jobs", "4", "--workspace", str(tmp_path))
         assert started["env"]["LORA_ADVISOR_JOBS"] == "4"
         assert started["env"]["LORA_ADVISOR_WORKSPACE"] == str(tmp_path.resolve())
+
+    def test_who_ends_the_app_ends_its_server(self, tmp_path: Path) -> None:
+        server = (
+            f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()));"
+        )
+        code = (
+            "import os, sys; from advisor.cli.app import _watched;"
+            f"_watched([sys.executable, '-c', {server + 'time.sleep(60)'!r}], dict(os.environ))"
+        )
+        with subprocess.Popen([sys.executable, "-c", code]) as program:
+            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+                assert program.poll() is None
+                time.sleep(0.05)
+            program.terminate()
+            program.wait(20)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text()), 0)
 
     @pytest.mark.parametrize("what", ["models", "devices", "prices", "engines"])
     def test_catalog(self, cli: Run, what: str) -> None:

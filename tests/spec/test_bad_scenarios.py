@@ -28,6 +28,17 @@ seed: 7
 A, W = "count: 4, rank: 16", "workload"
 
 CASES = [
+    # contradictory
+    (
+        "seed: 7",
+        "engine: {max_loras: 8, max_cpu_loras: 4}",
+        "line 14: engine: max_cpu_loras (4) must be at least max_loras (8): what is in a slot",
+    ),
+    (
+        "seed: 7",
+        "engine: {max_num_seqs: 64, max_num_batched_tokens: 32}",
+        "line 14: engine: max_num_batched_tokens (32) must be at least max_num_seqs (64)",
+    ),
     # missing
     ("schema_version: 1\n", "", "s.yaml: schema_version is missing; allowed: 1. Write `schema_version: 1`."),
     ("model: Llama-3.1-8B\n", "", "s.yaml: model is missing; allowed: text"),
