@@ -21,7 +21,8 @@ def summary_with_others(fixed: str, found: Found) -> str:
     """
     scaling, bought = _scaling_words(found), _bought_words(found)
     if found.best is not None and found.best.option.scaling is not None:
-        return " ".join(filter(None, (scaling, f"As a fixed fleet: {fixed[0].lower()}{fixed[1:]}", bought)))
+        told = "Reasons, turning values and draws are of the fixed fleet:"
+        return " ".join(filter(None, (scaling, f"{told} {fixed[0].lower()}{fixed[1:]}", bought)))
     return " ".join(filter(None, (fixed, scaling, bought)))
 
 

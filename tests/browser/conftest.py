@@ -37,7 +37,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = (tmp_path_factory.mktemp("app") / "log").open("w")
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        command,
+        cwd=ROOT,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LORA_ADVISOR_JOBS": "1"},
     )
     try:
         yield wait_for(f"http://127.0.0.1:{port}", process)
@@ -59,8 +63,9 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> str:
     raise AssertionError("the app did not answer within a minute")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One a file: while it is open playwright's event loop runs, and other files start loops of their own."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if chromium() is None:
         pytest.skip("no chromium here (Debian: apt-get install chromium)")

@@ -104,7 +104,7 @@ def test_the_summary_says_what_it_saves_and_what_it_costs(quick: tuple[Question,
     assert option.usd_per_hour is not None
     text = summary_with_others("Serve it.", found)
     assert text.startswith("Scaled with the load, one multi-LoRA pool")
-    assert "As a fixed fleet: serve it." in text
+    assert "are of the fixed fleet: serve it." in text
     assert f"It costs {option.usd_per_hour:.2f} USD/h on average" in text
     assert f"{option.scaling.waited_share:.1%} of the requests wait for a first replica" in text
     assert summary_with_others("Serve it.", fixed) == "Serve it."
