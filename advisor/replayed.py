@@ -153,7 +153,7 @@ def load_replay(path: str | Path) -> ReplayResult:
     try:
         table = pq.read_table(io.BytesIO(content))
         raw = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowException, KeyError, ValueError):
+    except (pa.ArrowException, OSError, KeyError, ValueError):
         raise InputError(f"{path}: is no replay result; {_ALLOWED}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path}: its header is no object; {_ALLOWED}")
@@ -162,6 +162,11 @@ def load_replay(path: str | Path) -> ReplayResult:
     missing = [name for name in (*_COLUMNS, *_RAGGED) if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: lacks the columns {', '.join(missing)}; allowed: all of a replay result.")
+    other = [name for name in _RAGGED if not pa.types.is_list(table.schema.field(name).type)]
+    holes = [name for name in (*_COLUMNS, *_RAGGED) if table.column(name).null_count]
+    if other or holes:
+        what = "holds no lists" if other else "has empty cells"
+        raise InputError(f"{path}: {', '.join(other or holes)} {what}; {_ALLOWED}")
     return _result(header, table, path)
 
 

@@ -110,6 +110,7 @@ def _csv(content: bytes, choose: Choose, source: str) -> Table:
     content = content.rstrip()
     head, _, body = content.partition(b"\n")
     delimiter, header = _header(head, source)
+    _check_text(content, source)
     layout = choose(header)
     if not body.strip():
         raise InputError(f"{source}: holds a header and no row; allowed: at least one request.")
@@ -145,11 +146,20 @@ def _csv(content: bytes, choose: Choose, source: str) -> Table:
     )
 
 
-def _header(line: bytes, source: str) -> tuple[str, list[str]]:
+def _check_text(content: bytes, source: str) -> None:
     try:
-        text = line.decode().rstrip("\r")
+        content.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{source}: is not UTF-8 text (byte {error.start}); allowed: a text file.") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{source}: line {line}: is not UTF-8 text (byte {error.start}); allowed: a text file in UTF-8. "
+            "Save it again in that encoding."
+        ) from None
+
+
+def _header(line: bytes, source: str) -> tuple[str, list[str]]:
+    _check_text(line, source)
+    text = line.decode().rstrip("\r")
     delimiter = max(",;\t", key=text.count)
     try:
         header = next(csv.reader([text], delimiter=delimiter), [])

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from advisor.errors import InputError
+from pydantic import ValidationError
+
+from advisor.errors import InputError, sentences_of
 from advisor.files import read_text
 from calibration.results import aiperf, aiperf_sums, bench, guidellm
 from calibration.results.measured import MeasuredRun, load_runs
@@ -55,7 +57,10 @@ def read_results(path: Path, kind: str | None = None, unit: bench.Unit | None = 
         if fits(objects[0]) and (kind in (None, known) or (kind, known) == ("vllm-bench", "sglang")):
             if kind == "vllm-bench" and known == "sglang":
                 break
-            return read()
+            try:
+                return read()
+            except ValidationError as error:  # figures that a run cannot have
+                raise InputError(sentences_of(name, MeasuredRun, error)) from None
     keys = ", ".join(list(objects[0])[:6])
     wanted = _KINDS if kind is None else f"a result of {kind}"
     raise InputError(f"{path}: has the keys {keys}, ...; allowed: {wanted}.")
