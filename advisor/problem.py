@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 _WIDTH: Final = 60  # characters of a value that a sentence shows
+_BLANKS: Final = "\n\u00a0\u202f"
 _LONG_BITS: Final = 1024  # an integer above has no float
 
 
@@ -53,7 +54,16 @@ class Problem:
             said = ": ".join(
                 part for part in (self.source, f"{self.field or 'the content'} is {found}{rule}") if part
             )
-        return " ".join(_closed(part) for part in (said, self.mend) if part)
+        return _printable(" ".join(_closed(part) for part in (said, self.mend) if part))
+
+
+def _printable(text: str) -> str:
+    """Nothing that a file holds steers a terminal, or cannot be encoded (half a surrogate pair)."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in _BLANKS else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def shown(value: object) -> str:

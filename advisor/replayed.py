@@ -151,7 +151,8 @@ def load_replay(path: str | Path) -> ReplayResult:
 
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        table = pq.read_table(io.BytesIO(content))
+        # Arrow's threads, left over from a broken page, may abort the program when it ends.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         raw = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError):
         raise InputError(f"{path}: is no replay result; {_ALLOWED}") from None
@@ -167,13 +168,36 @@ def load_replay(path: str | Path) -> ReplayResult:
     if other or holes:
         what = "holds no lists" if other else "has empty cells"
         raise InputError(f"{path}: {', '.join(other or holes)} {what}; {_ALLOWED}")
+    _check_kinds(table, path)
     return _result(header, table, path)
+
+
+def _check_kinds(table: Any, path: str | Path) -> None:
+    """Times and counts are numbers and outcomes are texts; a table without rows has no kinds."""
+    import pyarrow.types as kinds
+
+    for name in (*_COLUMNS, *_RAGGED) if table.num_rows else ():
+        kind = table.schema.field(name).type
+        kind = kind.value_type if name in _RAGGED else kind
+        if name == "status":
+            fits, allowed = kinds.is_string(kind) or kinds.is_large_string(kind), "text"
+        elif name.endswith("_s"):
+            fits, allowed = kinds.is_float64(kind) or kinds.is_float32(kind), "seconds as floats"
+        else:
+            fits, allowed = kinds.is_signed_integer(kind), "whole numbers"
+        if not fits:
+            raise InputError(f"{path}: the column {name} holds {kind!s:.60}; allowed: {allowed}.")
 
 
 def _result(header: ReplayHeader, table: Any, path: str | Path) -> ReplayResult:
     chunks = {name: table.column(name).combine_chunks() for name in _RAGGED}
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in _COLUMNS}
     columns["status"] = columns["status"].astype(np.str_)
+    known = len(header.adapters)
+    if table.num_rows and not -1 <= columns["adapter"].min() <= columns["adapter"].max() < known:
+        raise InputError(
+            f"{path}: the column adapter points beyond the {known} names; allowed: -1 to {known - 1}."
+        )
     counts = [np.asarray(chunks[name].value_lengths()) for name in _RAGGED]
     if not np.array_equal(counts[0], counts[1]):
         raise InputError(f"{path}: chunk_s and chunk_tokens differ in length; allowed: one time a chunk.")

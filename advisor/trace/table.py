@@ -215,7 +215,7 @@ def _parquet(content: bytes, choose: Choose, source: str) -> Table:
         file = arrow_parquet.ParquetFile(pa.BufferReader(content))
         _check_rows(file.metadata.num_rows, source)
         layout = choose(tuple(file.schema_arrow.names))
-        table = file.read(columns=sorted(set(layout.columns.values())))
+        table = file.read(columns=sorted(set(layout.columns.values())), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{source}: is not a Parquet file that can be read: {_first_line(error)}.") from None
     if not table.num_rows:

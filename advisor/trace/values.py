@@ -95,6 +95,9 @@ def _numbers_of_list(raw: list[Any]) -> Numbers:
     return _numbers(values, missing, wrong)
 
 
+_PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
 def arrivals(raw: Any) -> Numbers:
     """Read seconds, or dates (ISO 8601; without an offset: UTC), which count from the earliest one."""
     import pyarrow as pa
@@ -103,11 +106,9 @@ def arrivals(raw: Any) -> Numbers:
     if isinstance(raw, list):
         if not any(isinstance(value, str) for value in raw):
             return numbers(raw)
-        raw = pa.array([value if isinstance(value, str) else None for value in raw], pa.string())
+        raw = pa.array([_utf8(value) if isinstance(value, str) else None for value in raw], pa.string())
     if pa.types.is_timestamp(raw.type):
-        return _since_first(
-            raw.cast(pa.timestamp("ns", raw.type.tz)).cast(pa.int64()), _mask(pc.is_null(raw))
-        )
+        return _since_first(raw.cast(pa.int64()), _mask(pc.is_null(raw)), _PER_SECOND[raw.type.unit])
     if not (pa.types.is_string(raw.type) or pa.types.is_large_string(raw.type)):
         return numbers(raw)
     if not bool(pc.any(pc.match_substring_regex(raw, r"^\s*\d{4}-\d\d-\d\d[ T]\d\d:")).as_py()):
@@ -122,14 +123,15 @@ def arrivals(raw: Any) -> Numbers:
     return _since_first(pa.array([_nanoseconds(value) for value in text.to_pylist()], pa.int64()), missing)
 
 
-def _since_first(nanoseconds: Any, missing: Mask) -> Numbers:
+def _since_first(ticks: Any, missing: Mask, per_second: float = 1e9) -> Numbers:
     import pyarrow.compute as pc
 
-    parsed = ~_mask(pc.is_null(nanoseconds))
-    whole = np.array(pc.fill_null(nanoseconds, 0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    parsed = ~_mask(pc.is_null(ticks))
+    whole = np.array(pc.fill_null(ticks, 0).to_numpy(zero_copy_only=False), dtype=np.int64)
     values = np.full(len(whole), np.nan)
     if parsed.any():
-        values[parsed] = (whole[parsed] - whole[parsed].min()) / 1e9
+        first = whole[parsed].min()
+        values[parsed] = (whole[parsed].view(np.uint64) - first.view(np.uint64)) / per_second  # no overflow
     return _numbers(values, missing, ~parsed & ~missing)
 
 

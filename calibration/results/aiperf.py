@@ -11,6 +11,7 @@ import numpy as np
 from advisor.errors import InputError
 from calibration.results.measured import MeasuredRun, latency_of
 from calibration.results.plausible import check_units
+from calibration.results.record import Record
 from calibration.results.requests import Answer
 
 SCALE: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0}
@@ -26,17 +27,14 @@ def answers_of(records: Sequence[Mapping[str, Any]], source: str) -> list[Answer
     """Every request of the measured phase; warm-up is left out.
 
     Raises:
-        InputError: a record lacks a metric, or its unit is none of time.
+        InputError: a record lacks a metric or holds another kind of value, or its unit is none of time.
     """
     found = []
-    for line, record in enumerate(records, 1):
-        place = f"{source}, line {line}"
-        if record["metadata"].get("benchmark_phase", "profiling") != "profiling":
-            continue
-        try:
-            found.append(_answer(record, place))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{place}: lacks {error}; allowed: a record as aiperf writes it.") from None
+    for line, raw in enumerate(records, 1):
+        record = Record(raw, f"{source}, line {line}")
+        phase = record.block("metadata").text("benchmark_phase")
+        if phase in ("", "profiling"):
+            found.append(_answer(record))
     if not found:
         raise InputError(f"{source}: has no record of the measured phase; allowed: at least one.")
     return found
@@ -73,38 +71,51 @@ def run_of(answers: Sequence[Answer], source: str) -> MeasuredRun:
     return run
 
 
-def _answer(record: Mapping[str, Any], place: str) -> Answer:
-    metadata, metrics = record["metadata"], record["metrics"]
-    start = 1e-9 * metadata["request_start_ns"]
-    if metadata.get("was_cancelled") or record.get("error"):
-        error = record.get("error") or {}
+def _answer(record: Record) -> Answer:
+    metadata, metrics = record.block("metadata"), record.block("metrics")
+    start = 1e-9 * metadata.number("request_start_ns")
+    cancelled, error = bool(metadata.raw.get("was_cancelled")), record.raw.get("error")
+    if cancelled or error:
+        code = record.maybe("error").text("code") if isinstance(error, dict) else ""
         return Answer(
             arrival_s=start,
             sent_s=start,
             first_token_s=math.nan,
             last_token_s=math.nan,
-            prompt_tokens=int((metrics.get("error_isl") or {}).get("value", 0)),
+            prompt_tokens=metrics.maybe("error_isl").count("value"),
             output_tokens=0,
-            status="cut_off" if metadata.get("was_cancelled") else f"http_{error.get('code', 'error')}",
+            status="cut_off" if cancelled else f"http_{code or 'error'}",
         )
-    gaps = metrics.get("inter_chunk_latency")
+    gaps = metrics.maybe("inter_chunk_latency")
+    scale = unit_s(gaps) if gaps.raw else 1.0
     return Answer(
         arrival_s=start,
         sent_s=start,
-        first_token_s=start + _seconds(metrics, "time_to_first_token", place),
-        last_token_s=start + _seconds(metrics, "request_latency", place),
-        prompt_tokens=int(metrics["input_sequence_length"]["value"]),
-        output_tokens=int(metrics["output_sequence_length"]["value"]),
-        gaps_s=() if gaps is None else tuple(_unit(gaps, place) * value for value in gaps["value"]),
+        first_token_s=start + _seconds(metrics.block("time_to_first_token")),
+        last_token_s=start + _seconds(metrics.block("request_latency")),
+        prompt_tokens=_tokens(metrics.block("input_sequence_length")),
+        output_tokens=_tokens(metrics.block("output_sequence_length")),
+        gaps_s=tuple(scale * gap for gap in gaps.numbers("value")) if gaps.raw else (),
     )
 
 
-def _seconds(metrics: Mapping[str, Any], name: str, place: str) -> float:
-    return _unit(metrics[name], place) * float(metrics[name]["value"])
+def _tokens(metric: Record) -> int:
+    if not metric.has("value"):
+        raise metric.problem("value", "a whole number of at least 0")
+    return metric.count("value")
 
 
-def _unit(metric: Mapping[str, Any], place: str) -> float:
-    unit = metric.get("unit")
-    if unit not in SCALE:
-        raise InputError(f"{place}: unit is {unit!r:.40}; allowed: {', '.join(SCALE)}.")
-    return SCALE[unit]
+def _seconds(metric: Record) -> float:
+    return unit_s(metric) * metric.number("value")
+
+
+def unit_s(metric: Record) -> float:
+    """Seconds of the unit that a metric names.
+
+    Raises:
+        InputError: it names none of time.
+    """
+    scale = SCALE.get(metric.text("unit"))
+    if scale is None:
+        raise metric.problem("unit", ", ".join(SCALE))
+    return scale

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from advisor.errors import InputError
+from advisor.problem import ABSENT, Problem, shown
 from calibration.results.measured import Latency, MeasuredRun
 from calibration.results.plausible import check_units
+from calibration.results.record import is_number
 from calibration.results.requests import Answer
 
 Unit = Literal["s", "ms"]
@@ -56,6 +58,7 @@ def run_of(raw: Mapping[str, Any], source: str, unit: Unit | None = None) -> Mea
     if not isinstance(failed, int):
         failed = max(prompts - completed, 0) if isinstance(prompts, int) else 0
     concurrency, burstiness = raw.get("max_concurrency"), raw.get("burstiness")
+    by_lora = raw.get("mean_ttfts_ms_by_lora")
     run = MeasuredRun(
         name=source,
         tool="sglang bench_serving" if sglang else "vllm bench serve",
@@ -70,7 +73,7 @@ def run_of(raw: Mapping[str, Any], source: str, unit: Unit | None = None) -> Mea
         duration_s=_number(raw, "duration", source),
         prompt_tokens=_number(raw, "total_input_tokens", source) / completed,
         output_tokens=_number(raw, "total_output_tokens", source) / completed,
-        adapters=len(raw["mean_ttfts_ms_by_lora"]) if "mean_ttfts_ms_by_lora" in raw else None,
+        adapters=len(by_lora) if isinstance(by_lora, dict | list) else None,
         ttft=latencies["ttft"],
         tpot=latencies["tpot"],
         itl=latencies["itl"],
@@ -97,15 +100,18 @@ def answers_of(raw: Mapping[str, Any], source: str) -> list[Answer] | None:
         starts = [0.0] * len(raw["ttfts"])
     errors = raw.get("errors") or [""] * len(starts)
     columns = [raw["input_lens"], raw["output_lens"], raw["ttfts"], raw["itls"], errors]
+    if not isinstance(errors, list):
+        raise InputError(Problem(source, "errors", errors, "a list of one text a request"))
     if any(len(column) != len(starts) for column in columns):
         lengths = ", ".join(str(len(column)) for column in (starts, *columns))
         raise InputError(
             f"{source}: its lists have different lengths ({lengths}); allowed: one entry a request."
         )
-    try:
-        return [_answer(*row) for row in zip(starts, *columns, strict=True)]
-    except (TypeError, ValueError):
-        raise InputError(f"{source}: a list holds something else than numbers; allowed: seconds.") from None
+    numbers = (starts, *columns[:3])
+    lists = all(isinstance(gaps, list) and all(map(is_number, gaps)) for gaps in raw["itls"])
+    if not lists or not all(is_number(value) for column in numbers for value in column):
+        raise InputError(f"{source}: a list holds something else than numbers; allowed: seconds.")
+    return [_answer(*row) for row in zip(starts, *columns, strict=True)]
 
 
 def _answer(start: float, prompt: int, output: int, ttft: float, gaps: list[float], error: str) -> Answer:
@@ -152,15 +158,15 @@ def _rate(value: Any, source: str) -> float | None:
         return None
     try:
         rate = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{source}: request_rate is {value!r:.40}; allowed: a number, or inf.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{source}: request_rate is {shown(value)}; allowed: a number, or inf.") from None
     return rate if math.isfinite(rate) and rate > 0 else None
 
 
 def _number(raw: Mapping[str, Any], key: str, source: str) -> float:
-    value = raw.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InputError(f"{source}: {key} is {value!r:.40}; allowed: a number of at least 0.")
+    value: Any = raw.get(key)
+    if not is_number(value) or value < 0:
+        raise InputError(Problem(source, key, raw.get(key, ABSENT), "a number of at least 0"))
     return float(value)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from advisor.errors import InputError
+from advisor.problem import shown
 from calibration.results.measured import Latency, MeasuredRun
 from calibration.results.plausible import check_units
+from calibration.results.record import Record
 from calibration.results.requests import Answer
 
 VERSIONS: Final = (2,)
@@ -33,21 +35,20 @@ def runs_of(raw: Mapping[str, Any], source: str) -> list[MeasuredRun]:
     counts the first token in and is left out.
 
     Raises:
-        InputError: another version, a key missing, or figures that contradict each other.
+        InputError: another version, a key missing or of another kind, or figures that contradict each other.
     """
-    version = raw["metadata"].get("version")
-    if version not in VERSIONS:
+    report = Record(raw, source)
+    metadata = report.block("metadata")
+    if metadata.raw.get("version") not in VERSIONS:
         raise InputError(
-            f"{source}: metadata.version is {version}; allowed: {', '.join(map(str, VERSIONS))}. Reports of "
-            "another version may mean other things by the same names."
+            f"{source}: metadata.version is {shown(metadata.raw.get('version'))}; allowed: "
+            f"{', '.join(map(str, VERSIONS))}. Reports of another version may mean other things by the same "
+            "names."
         )
     runs = []
-    for index, benchmark in enumerate(raw["benchmarks"]):
+    for index, benchmark in enumerate(report.blocks("benchmarks")):
         place = f"{source}, benchmark {index}"
-        try:
-            run = _run(benchmark, raw, place)
-        except (KeyError, TypeError, IndexError) as error:
-            raise InputError(f"{place}: lacks {error}; allowed: a whole report of guidellm.") from None
+        run = _run(Record(benchmark.raw, place), metadata)
         check_units(run, source=place)
         runs.append(run)
     if not runs:
@@ -56,45 +57,42 @@ def runs_of(raw: Mapping[str, Any], source: str) -> list[MeasuredRun]:
 
 
 def answers_of(raw: Mapping[str, Any], index: int, source: str) -> list[Answer] | None:
-    """Every request of one benchmark; None where the report was written without them."""
-    requests = raw["benchmarks"][index].get("requests") or {}
-    rows = [row for kind in ("successful", "errored", "incomplete") for row in requests.get(kind) or []]
-    if not rows:
-        return None
-    good = len(requests.get("successful") or [])
-    try:
-        return [_answer(row, "ok" if i < good else "failed") for i, row in enumerate(rows)]
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{source}: a request lacks {error}; allowed: guidellm's request statistics."
-        ) from None
+    """Every request of one benchmark; None where the report was written without them.
+
+    Raises:
+        InputError: a request lacks a time, or holds another kind of value.
+    """
+    requests = Record(raw["benchmarks"][index], source).maybe("requests")
+    rows = {kind: requests.blocks(kind) for kind in ("successful", "errored", "incomplete")}
+    answers = [
+        _answer(row, "ok" if kind == "successful" else "failed") for kind, of in rows.items() for row in of
+    ]
+    return answers or None
 
 
-def _run(benchmark: Mapping[str, Any], raw: Mapping[str, Any], place: str) -> MeasuredRun:
-    metrics, config = benchmark["metrics"], benchmark["config"]
-    totals = metrics["request_totals"]
-    if not totals["successful"]:
-        raise InputError(f"{place}: has no successful request; allowed: at least one.")
-    strategy = config["strategy"]
-    streams = strategy.get("streams") or (
-        strategy.get("max_concurrency") if strategy["type_"] == "concurrent" else None
-    )
-    backend = config.get("backend") or {}
-    latencies = {name: _latency(metrics[key], scale) for name, (key, scale) in _LATENCIES.items()}
+def _run(benchmark: Record, metadata: Record) -> MeasuredRun:
+    metrics, config = benchmark.block("metrics"), benchmark.block("config")
+    totals, strategy = metrics.block("request_totals"), config.block("strategy")
+    backend = config.maybe("backend")
+    if not totals.count("successful"):
+        raise InputError(f"{benchmark.source}: has no successful request; allowed: at least one.")
+    kind = strategy.text("type_")
+    streams = strategy.count("streams") or (strategy.count("max_concurrency") if kind == "concurrent" else 0)
+    latencies = {name: _latency(metrics.block(key), scale) for name, (key, scale) in _LATENCIES.items()}
     return MeasuredRun(
-        name=place,
+        name=benchmark.source,
         tool="guidellm",
-        tool_version=str(raw["metadata"]["guidellm_version"]),
-        engine=str(backend.get("kind", "")),
-        model=str(backend.get("model") or ""),
-        request_rate_rps=strategy.get("rate"),
-        arrival_cv=0.0 if strategy["type_"] == "constant" else None,
-        max_concurrency=1 if strategy["type_"] == "synchronous" else streams,
-        completed=totals["successful"],
-        failed=totals["errored"] + totals["incomplete"],
-        duration_s=benchmark["duration"],
-        prompt_tokens=metrics["prompt_token_count"]["successful"]["mean"],
-        output_tokens=metrics["output_token_count"]["successful"]["mean"],
+        tool_version=metadata.text("guidellm_version"),
+        engine=backend.text("kind"),
+        model=backend.text("model"),
+        request_rate_rps=strategy.number_or_none("rate"),
+        arrival_cv=0.0 if kind == "constant" else None,
+        max_concurrency=1 if kind == "synchronous" else streams or None,
+        completed=totals.count("successful"),
+        failed=totals.count("errored") + totals.count("incomplete"),
+        duration_s=benchmark.number("duration"),
+        prompt_tokens=metrics.block("prompt_token_count").block("successful").number("mean"),
+        output_tokens=metrics.block("output_token_count").block("successful").number("mean"),
         ttft=latencies["ttft"],
         tpot=latencies["itl"],
         itl=Latency(mean_s=latencies["itl"].mean_s),
@@ -102,33 +100,36 @@ def _run(benchmark: Mapping[str, Any], raw: Mapping[str, Any], place: str) -> Me
     )
 
 
-def _latency(metric: Mapping[str, Any], scale: float) -> Latency:
-    found = metric["successful"]
-    if not found.get("count"):
+def _latency(metric: Record, scale: float) -> Latency:
+    found = metric.block("successful")
+    if not found.count("count"):
         return Latency()
-    places = found["percentiles"]
+    places = found.block("percentiles")
     return Latency(
-        mean_s=scale * found["mean"],
-        p50_s=scale * places["p50"],
-        p90_s=scale * places["p90"],
-        p95_s=scale * places["p95"],
-        p99_s=scale * places["p99"],
+        mean_s=scale * found.number("mean"),
+        p50_s=scale * places.number("p50"),
+        p90_s=scale * places.number("p90"),
+        p95_s=scale * places.number("p95"),
+        p99_s=scale * places.number("p99"),
     )
 
 
-def _answer(row: Mapping[str, Any], status: str) -> Answer:
-    timings = (row.get("info") or {}).get("timings") or {}
-    sent = float(row["request_start_time"])
-    ttft, last = row.get("time_to_first_token_ms"), timings.get("last_token_iteration")
-    ok = status == "ok" and ttft is not None
-    first = math.nan if ttft is None else sent + 1e-3 * float(ttft)
-    targeted = timings.get("targeted_start")
+def _answer(row: Record, status: str) -> Answer:
+    timings = row.maybe("info").maybe("timings")
+    sent = row.number("request_start_time")
+    ttft_ms, last = (
+        row.number_or_none("time_to_first_token_ms"),
+        timings.number_or_none("last_token_iteration"),
+    )
+    first = math.nan if ttft_ms is None or status != "ok" else sent + 1e-3 * ttft_ms
+    ok = not math.isnan(first)
+    targeted = timings.number_or_none("targeted_start")
     return Answer(
         arrival_s=sent if targeted is None else targeted,
         sent_s=sent,
-        first_token_s=first if ok else math.nan,
-        last_token_s=(row["request_end_time"] if last is None else last) if ok else math.nan,
-        prompt_tokens=int(row.get("prompt_tokens") or 0),
-        output_tokens=int(row.get("output_tokens") or 0),
+        first_token_s=first,
+        last_token_s=(row.number("request_end_time") if last is None else last) if ok else math.nan,
+        prompt_tokens=row.count("prompt_tokens"),
+        output_tokens=row.count("output_tokens"),
         status=status if ok or status != "ok" else "malformed",
     )

@@ -18,6 +18,7 @@ from advisor.spec.spec import Spec
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+_MOST = 2**53  # a larger count is not exact as a float
 
 
 class Latency(Spec):
@@ -55,9 +56,9 @@ class MeasuredRun(Spec):
     arrival_cv: NonNegative | None = Field(
         None, description="Coefficient of variation of the gaps between arrivals: 0 even, 1 or null Poisson."
     )
-    max_concurrency: Annotated[int, Field(ge=1)] | None = Field(None, description="Null: no limit.")
-    completed: Annotated[int, Field(ge=0)] = Field(description="Answered requests.")
-    failed: Annotated[int, Field(ge=0)] = Field(0, description="The others.")
+    max_concurrency: Annotated[int, Field(ge=1, le=_MOST)] | None = Field(None, description="Null: no limit.")
+    completed: Annotated[int, Field(ge=0, le=_MOST)] = Field(description="Answered requests.")
+    failed: Annotated[int, Field(ge=0, le=_MOST)] = Field(0, description="The others.")
     duration_s: Positive = Field(description="From the first request to the last answer.")
     prompt_tokens: Positive = Field(description="Mean of the answered requests.")
     output_tokens: Positive = Field(description="Mean of the answered requests.")
@@ -65,10 +66,12 @@ class MeasuredRun(Spec):
     tpot: Latency = Latency()
     itl: Latency = Latency()
     e2e: Latency = Latency()
-    adapters: Annotated[int, Field(ge=0)] | None = Field(None, description="Distinct adapters asked for.")
-    max_loras: Annotated[int, Field(ge=0)] | None = Field(None, description="Slots of the server.")
-    max_lora_rank: Annotated[int, Field(ge=0)] | None = Field(None, description="Of the server.")
-    tensor_parallel: Annotated[int, Field(ge=1)] = 1
+    adapters: Annotated[int, Field(ge=0, le=_MOST)] | None = Field(
+        None, description="Distinct adapters asked for."
+    )
+    max_loras: Annotated[int, Field(ge=0, le=_MOST)] | None = Field(None, description="Slots of the server.")
+    max_lora_rank: Annotated[int, Field(ge=0, le=_MOST)] | None = Field(None, description="Of the server.")
+    tensor_parallel: Annotated[int, Field(ge=1, le=_MOST)] = 1
     notes: tuple[str, ...] = ()
 
     @property

@@ -16,6 +16,7 @@ from calibration.results import aiperf, aiperf_sums, bench, guidellm
 from calibration.results.measured import MeasuredRun, load_runs
 from calibration.results.requests import Answer
 
+_EXCESS: Final = "is nested too deeply or holds a number of thousands of digits; allowed: a result file"
 KINDS: Final = ("vllm-bench", "sglang", "guidellm", "aiperf")
 _KINDS: Final = "a result of vllm bench serve, SGLang's bench_serving, guidellm (version 2) or aiperf"
 
@@ -114,8 +115,10 @@ def _objects(path: Path) -> list[dict[str, Any]]:
                     found.append(json.loads(line))
                 except json.JSONDecodeError as error:
                     raise InputError(f"{path}: line {number}: not valid JSON: {error.msg}.") from None
-    except RecursionError:
-        raise InputError(f"{path}: is nested too deeply; allowed: a result file.") from None
+                except (ValueError, RecursionError):
+                    raise InputError(f"{path}: line {number}: {_EXCESS}.") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: {_EXCESS}.") from None
     if not found or not all(isinstance(one, dict) for one in found):
         raise InputError(f"{path}: holds no JSON objects; allowed: {_KINDS}.")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from advisor.trace.formats import FORMATS, Layout
 from advisor.trace.table import Table, read_table
 from calibration.results.measured import Latency, MeasuredRun
 from calibration.results.plausible import check_units
+from calibration.results.record import is_number
 
 _METRICS: Final = ("ttft", "tpot", "itl", "e2e")
 _STATS: Final = {"mean": "mean", "p50": "median", "p90": "p90", "p95": "p95", "p99": "p99"}
@@ -146,9 +148,12 @@ def _run(row: Mapping[str, Any], source: str) -> MeasuredRun | str:
         if not text:
             continue
         try:
-            numbers[field] = float(text)
+            value = float(text)
         except ValueError:
+            value = math.nan
+        if not is_number(value):
             return f"{field} is {text[:40]!r}, no number"
+        numbers[field] = value
     completed, duration_s = numbers.get("completed", 0.0), numbers.get("duration_s", 0.0)
     if completed < 1 or duration_s <= 0:
         return "it has no answered requests, or no duration"
