@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from advisor.problem import ABSENT, Problem
+from advisor.problem import ABSENT, Problem, printable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -104,7 +104,7 @@ class MeasurementError(AdvisorError):
 
     def __init__(self, message: str, kept: str = "") -> None:
         self.kept = kept
-        super().__init__(f"{message} Kept: {kept}." if kept else message)
+        super().__init__(printable(f"{message} Kept: {kept}." if kept else message))
 
 
 class Interrupted(AdvisorError):  # noqa: N818 - InterruptedError is Python's own

@@ -54,10 +54,10 @@ class Problem:
             said = ": ".join(
                 part for part in (self.source, f"{self.field or 'the content'} is {found}{rule}") if part
             )
-        return _printable(" ".join(_closed(part) for part in (said, self.mend) if part))
+        return printable(" ".join(_closed(part) for part in (said, self.mend) if part))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Nothing that a file holds steers a terminal, or cannot be encoded (half a surrogate pair)."""
     if text.isprintable():
         return text

@@ -325,3 +325,10 @@ def test_errors_carry_their_data_and_say_it() -> None:
         "relax ttft_p99_s to 0.6125 to accept it."
     )
     assert str(MeasurementError("Drift.", kept="out/p.json")) == "Drift. Kept: out/p.json."
+
+
+@pytest.mark.parametrize("kind", [InputError, MeasurementError])
+def test_no_sentence_steers_a_terminal(kind: type[Exception]) -> None:
+    """Texts of files and servers come into sentences: an escape sequence, half a pair, text turned around."""
+    assert str(kind("s.yaml: \x1b[2J\ud800\u202e is no name.")) == r"s.yaml: \x1b[2J\ud800\u202e is no name."
+    assert str(kind("µ × γ: Größe 5\u00a0ms 名.")) == "µ × γ: Größe 5\u00a0ms 名."

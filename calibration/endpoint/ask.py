@@ -17,6 +17,8 @@ from calibration.replay.client import Target
 from calibration.replay.servers import body_of
 
 _READ_BYTES: Final = 2**21
+_PAGE_BYTES: Final = 16 * 2**20
+"""A list of models or of metrics has some thousands."""
 _BUSY: Final = (429, 503)
 _MOST_RETRIES: Final = 5
 _LEAST_S: Final = 0.1
@@ -169,13 +171,14 @@ class Prober:
         raise MeasurementError(f"{self.target.url}: answers {answer.status} for {named!r}: {said}")
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a page of the server; (0, "") where it cannot be had."""
+        """Status and text of a page of the server; (0, "") where it cannot be had or does not end."""
         assert self._session is not None
         try:
             async with self._session.get(
                 self.root + path, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=10.0)
             ) as page:
-                return page.status, await page.text()
+                content = await _whole(page)
+                return (0, "") if content is None else (page.status, content.decode())
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
             return 0, ""
 
@@ -185,10 +188,21 @@ class Prober:
         began_s = perf_counter()
         try:
             async with self._session.post(self.root + path, json=body, allow_redirects=False) as page:
-                await page.read()
+                if await _whole(page) is None:
+                    raise MeasurementError(f"{self.target.url}{path}: answers without end.")
                 return page.status, perf_counter() - began_s
         except (aiohttp.ClientError, TimeoutError) as error:
             raise MeasurementError(f"{self.target.url}{path}: {_reason(error)}") from None
+
+
+async def _whole(page: aiohttp.ClientResponse) -> bytes | None:
+    """What a page holds; None where it is more than any page of such a server."""
+    content = bytearray()
+    async for piece in page.content.iter_any():
+        content += piece
+        if len(content) > _PAGE_BYTES:
+            return None
+    return bytes(content)
 
 
 def _reason(error: BaseException) -> str:

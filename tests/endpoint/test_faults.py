@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import socket
@@ -22,8 +23,10 @@ from click.testing import CliRunner, Result
 from advisor.profile import load_profile
 from advisor.spec.spec import Origin
 from calibration.cli import main
+from calibration.endpoint.ask import Bounds, Prober
+from calibration.replay.client import Target
 from tests.endpoint.servers import Paced, answering, listening
-from tests.replay.faulty import Faulty, serving
+from tests.replay.faulty import Faulty, running, serving
 
 QUICK = ("--budget", "4s", "--max-concurrency", "2", "--longest-prompt", "64")
 
@@ -271,3 +274,27 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.returncode == 130, said
     assert said.startswith("interrupted. Nothing is half-written")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_page_that_does_not_end_is_left() -> None:
+    """Metrics of a server that sends and sends: no more than a bounded part is read."""
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while sent < 2**28:
+            await response.write(b"x" * 2**20)
+            sent += 2**20
+        return response
+
+    async def page(url: str) -> tuple[int, str]:
+        async with Prober(Target(f"{url}/v1", "m", "generic"), Bounds(60.0, 10, 1)) as prober:
+            return await prober.get("/metrics")
+
+    app = web.Application()
+    app.router.add_get("/metrics", endless)
+    with running(app) as address:
+        assert asyncio.run(page(address)) == (0, "")
+    assert sent < 2**26
