@@ -25,6 +25,7 @@ from advisor.spec.spec import Origin
 from calibration.cli import main
 from calibration.endpoint.ask import Bounds, Prober
 from calibration.replay.client import Target
+from calibration.replay.servers import KINDS
 from tests.endpoint.servers import Paced, answering, listening
 from tests.replay.faulty import Faulty, running, serving
 
@@ -290,7 +291,7 @@ def test_a_page_that_does_not_end_is_left() -> None:
         return response
 
     async def page(url: str) -> tuple[int, str]:
-        async with Prober(Target(f"{url}/v1", "m", "generic"), Bounds(60.0, 10, 1)) as prober:
+        async with Prober(Target(f"{url}/v1", "m", KINDS["vllm"]), Bounds(60.0, 10, 1)) as prober:
             return await prober.get("/metrics")
 
     app = web.Application()
