@@ -45,6 +45,7 @@ class Question:
     offers: tuple[Offer, ...]
     whole: Trace
     trial: Trace  # a stretch of `whole` at about its mean rate, for the search
+    folder: Path = Path()  # where relative paths of the scenario start
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -80,9 +81,8 @@ def resolve(scenario: Scenario, profiles: Sequence[Profile] | None, folder: Path
             "workload: holds no request; allowed: at least one. Lengthen its duration or raise its rate."
         )
     offers = _offers(scenario, shipped_for(scenario, engine) if profiles is None else profiles, engine)
-    return Question(
-        scenario, model, adapters, engine, offers, whole, typical_stretch(whole, scenario.search.requests)
-    )
+    trial = typical_stretch(whole, scenario.search.requests)
+    return Question(scenario, model, adapters, engine, offers, whole, trial, folder)
 
 
 def shipped() -> tuple[Profile, ...]:

@@ -2,7 +2,7 @@
 
 A first look at every variant on a part of the trial trace gives an order; then the cheapest come first, so
 that the knobs of what cannot come near the best price are not searched. All figures shown come from the
-same trial trace with the same seed; the best few are confirmed on a longer stretch.
+same trial trace with the same seed; the best few are confirmed on a longer stretch and on other draws.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from functools import partial
 from advisor.deployment import Variant
 from advisor.recommendation import Option
 from advisor.search.candidates import memory_reason, refused_option, variants
+from advisor.search.confirmation import Stretches, confirm, median_failure, on_draw, spread_of, stretches
+from advisor.search.front import fronts
 from advisor.search.hybrid import hybrids
 from advisor.search.options import option_of
 from advisor.search.parallel import run_all
 from advisor.search.pools import SizedPlan
-from advisor.search.question import Offer, Question, stretch, typical_stretch
+from advisor.search.question import Offer, Question, typical_stretch
 from advisor.search.trial import traffic_for, traffic_of
-from advisor.search.work import Work, confirm, is_far, screen, size
+from advisor.search.work import Work, is_far, may_win, screen, size
 
 _CONFIRMED = 3
-_CONFIRM_FACTOR = 5
 _BATCH = 12
 """Pieces of work between two looks at the best price, whatever the number of processes: so is the answer."""
 _SCREEN_PART = 3
@@ -49,6 +50,7 @@ class Found:
     entries: tuple[Entry, ...]
     candidates: int
     simulations: int
+    final: Question | None = None  # the long stretch on which the best few were confirmed; None: the trial
 
     @property
     def best(self) -> Entry | None:
@@ -73,8 +75,9 @@ def search(question: Question, progress: Progress | None = None, jobs: int = 1) 
     simulations += sum(one.simulations for one in (*done, *again))
     entries = [*refused, *(one.entry for one in done if one not in misled), *(one.entry for one in again)]
     tell(0.7, "confirming the best on a longer stretch")
-    ranked, runs = _confirmed(question, slim, ranked_entries(question, entries), jobs)
-    return Found(tuple(ranked_entries(question, ranked)), candidates, simulations + runs)
+    on = stretches(question, slim)
+    ranked, runs = _confirmed(question, on, ranked_entries(question, entries), jobs)
+    return Found(_with_fronts(question, ranked), candidates, simulations + runs, on.longer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +97,12 @@ class _Done:
             return self.best_usd_per_hour < best_usd_per_hour
         if not option.feasible or option.usd_per_hour is None:
             return False
-        was, now = (is_far(option.usd_per_hour, best) for best in (self.best_usd_per_hour, best_usd_per_hour))
-        return was and not now
+        prices = (self.best_usd_per_hour, best_usd_per_hour)
+        was, now = (is_far(option.usd_per_hour, best) for best in prices)
+        if (was and not now) or option.way != "multi-lora":
+            return was and not now
+        was, now = (may_win(self.work, option.devices, best, holds=True) for best in prices)
+        return now and not was
 
 
 def _sized(
@@ -157,21 +164,73 @@ def _entry(question: Question, sized: SizedPlan, offer: Offer, warnings: tuple[s
     return Entry(option_of(question, sized, offer, traffic, warnings), offer, sized, warnings)
 
 
-def _confirmed(question: Question, slim: Question, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
-    """Run the best few on a longer stretch; one that breaks there gets the replicas it needs."""
-    count = min(len(question.whole), _CONFIRM_FACTOR * len(question.trial))
-    if count <= len(question.trial):
-        return ranked, 0
-    longer = stretch(question.whole, 0, count)
-    on_longer = replace(slim, whole=longer, trial=longer)
-    chosen = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
-    tasks = [partial(confirm, slim, on_longer, e.sized) for e in chosen if e.sized is not None]
-    again: dict[str, Entry] = {}
+def _confirmed(question: Question, on: Stretches, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
+    """Run the best few on a longer stretch, the best on the draws; again where another becomes the best."""
+    longer, drawn, simulations = set[str](), set[str](), 0
+    while True:
+        best = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
+        chosen = [e for e in best if e.option.key not in longer and on.longer is not None]
+        again: list[Entry] = []
+        if chosen:
+            longer.update(entry.option.key for entry in chosen)
+            tasks = [partial(confirm, on.trial, on.longer, e.sized) for e in chosen]  # type: ignore[arg-type]  # feasible: sized
+            for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
+                simulations += runs
+                again.append(_entry(question, sized, entry.offer, entry.warnings))
+        elif best and on.draws and best[0].option.key not in drawn:
+            drawn.add(best[0].option.key)
+            entry, runs = _drawn(question, on, best[0], jobs)
+            simulations += runs
+            again.append(entry)
+        else:
+            break
+        changed = {entry.option.key: entry for entry in again}
+        ranked = ranked_entries(question, [changed.get(entry.option.key, entry) for entry in ranked])
+    again, runs = _references(question, on, ranked, jobs)
+    changed = {entry.option.key: entry for entry in again}
+    return [changed.get(entry.option.key, entry) for entry in ranked], simulations + runs
+
+
+def _references(question: Question, on: Stretches, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
+    """The base model on the best option's device, run on what the option was, so that the two compare."""
+    able = [entry for entry in ranked if entry.option.feasible]
+    best = next((e for e in able if not e.option.is_reference), None)
+    if best is None:
+        return [], 0
+    entry = next((e for e in able if e.option.is_reference and e.option.device == best.option.device), None)
     simulations = 0
-    for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
+    if entry is not None and entry.sized is not None and on.longer is not None:
+        sized, simulations = confirm(on.trial, on.longer, entry.sized)
+        entry = _entry(question, sized, entry.offer, entry.warnings)
+    if entry is not None and entry.option.feasible and on.draws:
+        entry, runs = _drawn(question, on, entry, jobs)
         simulations += runs
-        again[entry.option.key] = _entry(question, sized, entry.offer, entry.warnings)
-    return [again.get(entry.option.key, entry) for entry in ranked], simulations
+    return ([] if entry is None else [entry]), simulations
+
+
+def _drawn(question: Question, on: Stretches, entry: Entry, jobs: int) -> tuple[Entry, int]:
+    """An entry with its spread over the draws, grown if it fails on half of them or more."""
+    sized = entry.sized
+    assert sized is not None  # it is feasible
+    seen = list(run_all([partial(on_draw, draw, sized) for draw in on.draws], jobs))
+    simulations = len(seen) * len(sized.plan.replicas)
+    hard = median_failure(on.draws, seen)
+    if hard is not None:
+        sized, runs = confirm(on.trial, hard, sized)
+        seen = list(run_all([partial(on_draw, draw, sized) for draw in on.draws], jobs))
+        simulations += runs + len(seen) * len(sized.plan.replicas)
+        entry = _entry(question, sized, entry.offer, entry.warnings)
+    option = entry.option.model_copy(update={"spread": spread_of(seen)})
+    return replace(entry, option=option), simulations
+
+
+def _with_fronts(question: Question, ranked: list[Entry]) -> tuple[Entry, ...]:
+    """Each option with the metrics in which none beats it for its price."""
+    on = fronts([entry.option for entry in ranked], question.scenario.objective)
+    return tuple(
+        replace(entry, option=entry.option.model_copy(update={"pareto": on.get(entry.option.key, ())}))
+        for entry in ranked
+    )
 
 
 def ranked_entries(question: Question, entries: list[Entry]) -> list[Entry]:
