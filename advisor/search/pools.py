@@ -10,7 +10,7 @@ import numpy as np
 from advisor.deployment import Variant, without_adapters
 from advisor.search.estimate import Demand, SteadyState, steady_state
 from advisor.search.floor import floor_reason
-from advisor.search.knobs import slot_choices, start_limits, with_slots
+from advisor.search.knobs import largest_budget, slot_choices, start_limits, with_slots
 from advisor.search.question import Question
 from advisor.search.sizing import Sized, fewest_replicas
 from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_of
@@ -108,7 +108,7 @@ class Sizer:
         Not more than about twice the replicas that algebra asks for are tried.
         """
         limits, guess, tried = self._start(variant, traffic)
-        floor = self._floor(variant, limits, traffic)
+        floor = self.floor(variant, limits, traffic)
         if floor or variant.has_pools:
             replicas = tuple(self.guess(variant, limits, pool) for pool in traffic)
             return Screened(Plan(variant, limits, replicas), not floor, False, tried, floor)
@@ -119,11 +119,15 @@ class Sizer:
             sized = sizer.climbed(sized, self.rungs(variant, traffic[0]), traffic[0])
         return Screened(sized.plan, sized.trial.holds, sized.stagnant, tried)
 
-    def _floor(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> str:
-        """The limit that requests alone break; of a hybrid, all requests as if their adapters were merged."""
+    def floor(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> str:
+        """The limit that requests alone break; of a hybrid, all requests as if their adapters were merged.
+
+        With the largest budget that may be tried, so that no knob gets below it.
+        """
         pool = max(traffic, key=lambda pool: len(pool.trace))
         if variant.way == "hybrid":
             (pool,), limits = traffic_of("base", self.question.trial, ()), without_adapters(limits)
+        limits = largest_budget(self.question, limits)
         clock = self.runner.replica(variant, limits, fine_tuned=pool.fine_tuned).clock
         return floor_reason(variant, limits, clock, pool, self.question.scenario.objective) or ""
 
@@ -275,6 +279,7 @@ def longest_request(traffic: PoolTraffic, variant: Variant) -> int:
     return int((traffic.trace.prompt_tokens + traffic.trace.output_tokens).max()) + gamma + 1
 
 
-def _rank(sized: SizedPlan) -> tuple[bool, int, float]:
-    """Smaller is better: holds, fewer replicas, less strain."""
-    return (not sized.trial.holds, sum(sized.plan.replicas), sized.trial.strain)
+def _rank(sized: SizedPlan) -> tuple[bool, int, float, float]:
+    """Smaller is better: holds, fewer replicas, less strain, then (all that tells without limits) faster."""
+    trial = sized.trial
+    return (not trial.holds, sum(sized.plan.replicas), trial.strain, trial.outcome.e2e.mean_s)

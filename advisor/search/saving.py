@@ -1,37 +1,50 @@
-"""Knobs that may save a multi-LoRA pool a replica, or meet a limit that was missed."""
+"""Knobs that may save a multi-LoRA pool replicas, or meet a limit that was missed.
+
+Each is tried with `most` replicas, the number with which the pool would be the cheapest of all, or with one
+less than it has, whichever is smaller. What does not hold there is of no use.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from advisor.search.knobs import tighter
+from advisor.search.knobs import neighbours
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.trial import Plan, PoolTraffic
 
+_HOMES = 2
+"""Replicas less that are tried with a router that keeps adapters at home."""
 
-def saved(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
+
+def saved(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic, most: int) -> SizedPlan:
     """Try slots, routers, budgets and seats in turn, each from what the one before found."""
-    for knob in (slotted, routed, tightened):
-        sized = knob(sizer, sized, traffic)
+    for knob in (slotted, routed, stepped):
+        sized = knob(sizer, sized, traffic, most)
     return sized
 
 
-def slotted(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
-    """Try every number of slots with a replica less: the climb sees only the neighbours of where it is."""
+def moved(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic, most: int) -> SizedPlan:
+    """Try routers, then the rest if one of them holds: all that a plan far from the best is worth."""
+    found = routed(sizer, sized, traffic, most)
+    return saved(sizer, found, traffic, most) if found.trial.holds and found.plan != sized.plan else found
+
+
+def slotted(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic, most: int) -> SizedPlan:
+    """Try every number of slots with fewer replicas: the climb sees only the neighbours of where it is."""
     best, tried = sized, sized.tried
     rungs = sizer.rungs(sized.plan.variant, traffic)
-    while (count := _wanted(best)) >= 1:
+    while (count := _wanted(best, most)) >= 1:
         plans = [Plan(sized.plan.variant, limits, (count,)) for limits in rungs]
-        trials = (sizer.runner.run(plan, (traffic,), sizer.duration_s) for plan in plans)
-        holding = next((plan for plan, trial in zip(plans, trials, strict=True) if trial.holds), None)
+        holding = _first_holding(sizer, plans, traffic)
         if holding is None:
             break
-        best = sizer.one_pool(holding.variant, holding.limits, traffic, count)
+        best = sizer.one_pool(holding.variant, holding.limits, traffic, *holding.replicas)
         best = sizer.climbed(best, rungs, traffic)
     return replace(best, tried=tried)
 
 
-def routed(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
+def routed(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic, most: int) -> SizedPlan:
     """Try the other routers that the scenario allows, with the slots at hand and with those of a share.
 
     With adapters kept on replicas of their own a replica serves a share of them, so that it may do with as
@@ -40,35 +53,50 @@ def routed(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
     best, tried = sized, sized.tried
     rungs = sizer.rungs(sized.plan.variant, traffic)
     for router in sizer.question.scenario.search.routers:
-        count = _wanted(best)
+        count = _wanted(best, most)
         if router == sized.plan.variant.router or count < 2 or len(traffic.adapters) < 2:
             continue
         variant = replace(sized.plan.variant, router=router)
         share = next((r for r in rungs if r.max_loras * count >= len(traffic.adapters)), rungs[-1])
-        for limits in dict.fromkeys((best.plan.limits, share)):
-            tried += 1
-            trial = sizer.runner.run(Plan(variant, limits, (count,)), (traffic,), sizer.duration_s)
-            if trial.holds:
-                best = sizer.climbed(sizer.one_pool(variant, limits, traffic, count), rungs, traffic)
-                break
+        settings = tuple(dict.fromkeys((best.plan.limits, share)))
+        tried += len(settings)
+        plan = _first_holding(sizer, [Plan(variant, limits, (count,)) for limits in settings], traffic)
+        if plan is not None:
+            best = sizer.climbed(
+                sizer.one_pool(variant, plan.limits, traffic, *plan.replicas), rungs, traffic
+            )
     return replace(best, tried=tried)
 
 
-def tightened(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
-    """Try smaller budgets and fewer seats: do they save a replica, or meet a limit that was not met?"""
+def stepped(sizer: Sizer, sized: SizedPlan, traffic: PoolTraffic, most: int) -> SizedPlan:
+    """Try other budgets and fewer seats: do they save a replica, or meet a limit that was not met?"""
     best, tried = sized, sized.tried
-    for limits in tighter(sizer.question, sized.plan.limits):
+    for limits in neighbours(sizer.question, sized.plan.limits):
         tried += 1
-        count = _wanted(best)
+        count = _wanted(best, most)
         if count < 1:
             break
-        plan = Plan(sized.plan.variant, limits, (count,))
-        trial = sizer.runner.run(plan, (traffic,), sizer.duration_s)
-        if trial.holds:
-            best = sizer.one_pool(sized.plan.variant, limits, traffic, count)
+        plan = _first_holding(sizer, [Plan(sized.plan.variant, limits, (count,))], traffic)
+        if plan is not None:
+            best = sizer.one_pool(sized.plan.variant, limits, traffic, *plan.replicas)
     return replace(best, tried=tried)
 
 
-def _wanted(best: SizedPlan) -> int:
+def _first_holding(sizer: Sizer, plans: Sequence[Plan], traffic: PoolTraffic) -> Plan | None:
+    """The first of some plans that holds; where adapters have homes, also with somewhat fewer replicas.
+
+    There the number of replicas decides which adapters share one, so that three may hold where four do not.
+    """
+    for plan in plans:
+        (count,) = plan.replicas
+        fewest = max(2, count - _HOMES) if plan.variant.router == "adapter-affinity" else count
+        for replicas in range(count, fewest - 1, -1):
+            fewer = plan.with_replicas(replicas)
+            if sizer.runner.run(fewer, (traffic,), sizer.duration_s).holds:
+                return fewer
+    return None
+
+
+def _wanted(best: SizedPlan, most: int) -> int:
     """The replicas with which a change of knobs would be a gain."""
-    return best.plan.replicas[0] - (1 if best.trial.holds else 0)
+    return min(most, best.plan.replicas[0] - (1 if best.trial.holds else 0))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from advisor.deployment import Variant
 from advisor.search.pools import Screened, SizedPlan, Sizer
 from advisor.search.question import Offer, Question
-from advisor.search.saving import saved
+from advisor.search.saving import moved, saved
 from advisor.search.trial import PoolTraffic, Runner, traffic_for
 
 _NEAR = 1.5
 """Knobs are searched for candidates whose price is within this factor of the best."""
+_UNBOUND = 1_000_000
 _FAR = 4.0
 """Sizing stops where a variant costs this many times the best."""
 
@@ -72,8 +74,11 @@ def may_win(work: Work, devices: int, best_usd_per_hour: float, *, holds: bool) 
 
 def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
     variant, screened = work.variant, work.screened
-    if screened.floor:
-        return sizer.as_screened(screened, traffic)
+    if screened.floor:  # on the short trace; does the trial say so too?
+        floor = sizer.floor(variant, screened.plan.limits, traffic)
+        if floor:
+            return replace(sizer.as_screened(screened, traffic), floor=floor)
+        screened = replace(screened, holds=True, floor="")
     if variant.way == "merged":
         return sizer.several(variant, screened.plan.limits, traffic)
     if variant.way == "hybrid":
@@ -83,13 +88,21 @@ def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_
         sized = sizer.as_screened(screened, traffic)
         usd_per_hour = work.usd_per_device_hour * sized.plan.devices
         if is_far(usd_per_hour, best_usd_per_hour) if sized.trial.holds else not screened.holds:
-            return sized
+            if variant.way == "base":
+                return sized
+            return moved(sizer, sized, traffic[0], _most_to_win(work, best_usd_per_hour))
     if variant.way == "base":
         return sizer.one_pool(variant, screened.plan.limits, traffic[0], screened.plan.replicas[0])
     sized = sizer.multi_lora(variant, traffic[0], screened)
-    if may_win(work, sized.plan.devices, best_usd_per_hour, holds=sized.trial.holds):
-        sized = saved(sizer, sized, traffic[0])
-    return sized
+    return saved(sizer, sized, traffic[0], _most_to_win(work, best_usd_per_hour))
+
+
+def _most_to_win(work: Work, best_usd_per_hour: float) -> int:
+    """Replicas with which a variant is still cheaper than the best; very many where there is no price."""
+    price = work.usd_per_device_hour * work.variant.terms.tensor_parallel
+    if float("inf") in (price, best_usd_per_hour):
+        return _UNBOUND
+    return math.ceil(best_usd_per_hour / price) - 1
 
 
 def _affordable(work: Work, best_usd_per_hour: float) -> int | None:
