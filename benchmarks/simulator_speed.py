@@ -71,7 +71,18 @@ class Case:
     prefixes: bool = False
 
 
-def _cases() -> list[Case]:
+def base_case() -> Case:
+    """Nothing but batching."""
+    return cases()[0]
+
+
+def everything_case() -> Case:
+    """Every feature at once, on four replicas."""
+    return cases()[-1]
+
+
+def cases() -> list[Case]:
+    """The base, one feature at a time, everything."""
     limits = EngineLimits(max_num_seqs=256, max_num_batched_tokens=8192)
     base = ReplicaSetup(limits, H100Like(), kv_blocks=28_000)
     lora_limits = limits.model_copy(update={"max_loras": 64, "max_cpu_loras": 512, "max_lora_rank": 16})
@@ -96,7 +107,8 @@ def _cases() -> list[Case]:
     ]
 
 
-def _trace(case: Case, requests: int, rate_rps: float) -> Trace:
+def trace_of(case: Case, requests: int, rate_rps: float) -> Trace:
+    """Requests with the case's features; all at once where the rate is 0."""
     rng = np.random.default_rng(1)
     gaps_s = rng.exponential(1 / rate_rps, requests) if rate_rps else np.zeros(requests)
     prompt = np.clip(rng.lognormal(np.log(PROMPT_TOKENS) - 0.5, 1.0, requests), 1, 16_000).astype(np.int64)
@@ -119,8 +131,8 @@ def _trace(case: Case, requests: int, rate_rps: float) -> Trace:
 
 
 def _measure(case: Case, engine: Engine, requests: int) -> None:
-    burst = simulate_fleet(case.fleet, _trace(case, 4_000, 0.0))
-    trace = _trace(case, requests, 0.8 * 4_000 / burst.end_s)
+    burst = simulate_fleet(case.fleet, trace_of(case, 4_000, 0.0))
+    trace = trace_of(case, requests, 0.8 * 4_000 / burst.end_s)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start_ns = time.process_time_ns()
     result = simulate_fleet(case.fleet, trace, engine=engine)
@@ -144,7 +156,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--one", choices=("plain", "skipping"), help="run the case in this process")
     given = parser.parse_args()
-    for case in _cases():
+    for case in cases():
         if given.one and case.name == given.only:
             _measure(case, given.one, given.plain_requests if given.one == "plain" else given.requests)
         elif not given.one and given.only in case.name:

@@ -1,6 +1,6 @@
 """The discrete-event model of replicas that batch, load adapters, decode and preempt.
 
-fleet.py       how do I run it? `simulate_fleet`; router.py who gets a request; check.py what is refused
+fleet.py       how do I run it? `simulate_fleet`; check.py what is refused; router.py, ranks.py who gets what
 setup.py       what is it told; result.py what it returns and what the causes mean; metrics.py percentiles
 scheduler.py   who runs in the next step, who is passed over, who is preempted: no clocks, no tensors
 adapters.py    which adapters are in slots and in host memory; loads.py how loads run beside the batch

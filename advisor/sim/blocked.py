@@ -14,19 +14,19 @@ class BlockedTime:
 
     __slots__ = (
         "_blocked_s",
-        "_full",
         "_full_s",
         "_loaded_s",
         "_loading_since_s",
         "_out_at_s",
         "_pins",
         "_since_s",
+        "full",
     )
 
     def __init__(self, pins: dict[int, int], now: float) -> None:
         """`pins` is read, and belongs to the adapter cache."""
         self._pins = pins
-        self._full = False
+        self.full = False  # all slots are pinned
         self._full_s = 0.0
         self._since_s = now
         self._blocked_s: dict[int, float] = {}
@@ -35,14 +35,14 @@ class BlockedTime:
         self._loading_since_s: dict[int, float] = {}
 
     def advance(self, now: float) -> None:
-        """Count the time up to now, before anything changes."""
-        if self._full:
-            self._full_s += now - self._since_s
+        """While all slots are pinned: count the time up to now, before anything changes."""
+        self._full_s += now - self._since_s
         self._since_s = now
 
-    def settle(self, full: bool) -> None:
-        """The scheduler has decided."""
-        self._full = full
+    def settle(self, full: bool, now: float) -> None:
+        """The scheduler has decided; `advance` has been called for this moment if all slots were pinned."""
+        self.full = full
+        self._since_s = now
 
     def pinned(self, adapter: int) -> None:
         """It is among those that run or load."""
@@ -68,7 +68,7 @@ class BlockedTime:
         blocked = self._blocked_s.get(adapter, 0.0)
         if adapter in self._pins:
             return blocked
-        full_s = self._full_s + (now - self._since_s if self._full else 0.0)
+        full_s = self._full_s + (now - self._since_s if self.full else 0.0)
         return blocked + full_s - self._out_at_s.get(adapter, 0.0)
 
     def load_s(self, adapter: int, now: float) -> float:

@@ -23,7 +23,6 @@ from advisor.sim.prefixes import PrefixTree
 from advisor.sim.rundata import RunData
 from advisor.sim.setup import ReplicaSetup
 from advisor.sim.waiting import REQUEST, SHIFT, Line, WaitingByAdapter
-from advisor.steptime.batch import DecodeLine
 
 NEVER = math.inf
 
@@ -57,12 +56,12 @@ class Bookkeeping:
         "_last_place",
         "_late",
         "_limits",
-        "_lines",
         "_loading",
         "_loads",
         "_lora",
         "_missing",
         "_n",
+        "_note_s",
         "_noted",
         "_overlapped",
         "_partial",
@@ -135,6 +134,7 @@ class Bookkeeping:
         self._seen = 0
         self._coming_s = NEVER  # when the first that is not taken in comes, if known
         self._noted = 0  # those before it know how long their adapter had been blocked when they came
+        self._note_s = NEVER  # when the first that does not came
         self._first_place = self._last_place = 1 << 30
         self._running: dict[int, int] = {}  # admission number -> request, in the order of admission
         self._admissions = 0
@@ -145,7 +145,6 @@ class Bookkeeping:
         self._finishing: list[int] = []  # heap of step · 2^32 + admission number; some are out of date
         self._phase = [0] * self._block_tokens  # decoding requests by (context - n) mod block
         self._late: set[int] = set()  # decoding requests that missed their last step
-        self._lines: dict[int, tuple[int, DecodeLine, float, float]] = {}
         self._t = self._step_start_s = now
         self._row = -1
         self._idle = True
@@ -242,14 +241,14 @@ class Bookkeeping:
     def _begin(self, request: int, cached_tokens: int) -> None:
         """A request is admitted at the present row."""
         run, ledger, row = self._run, self._run.ledger, self._row
-        since = run.preempted_at_s.pop(request, None)
-        if since is None:
+        if request not in run.preempted_at_s:
             if cached_tokens:
-                run.outcome.cached_tokens[request] = cached_tokens
+                run.cached[request] = cached_tokens
             ledger.admitted[request] = row
             if self._lora:
                 self._charge_wait(request, self._t)
             return
+        since = run.preempted_at_s.pop(request)
         phase = self._phase_of(request)
         ledger.preempted_s.append((request, phase, self._t - since))
         if phase == DECODE:
@@ -293,7 +292,8 @@ class Bookkeeping:
     def _load_ended(self) -> None:
         """The next load of the channels."""
         now, adapter = self._loads.end()
-        self._note_arrivals(now)
+        if self._note_s <= now:
+            self._note_arrivals(now)
         self._blocked.load_ends(adapter, now)
         self._ready.append((now, adapter))
         self._something_comes(now)
@@ -313,6 +313,13 @@ class Bookkeeping:
 
     # Waiting requests -----------------------------------------------------------------------------------
 
+    def _pass_time(self, time_s: float) -> None:
+        """Before anything changes: what is owed to the adapters up to now."""
+        if self._note_s <= time_s:
+            self._note_arrivals(time_s)
+        if self._blocked.full:
+            self._blocked.advance(time_s)
+
     def _note_arrivals(self, time_s: float) -> None:
         """Requests that have come remember how long their adapter had been kept out by then."""
         run, blocked = self._run, self._blocked
@@ -327,6 +334,7 @@ class Bookkeeping:
                     run.ledger.load_wait_s[request] = run.ledger.load_wait_s.get(request, 0.0) - loaded_s
             noted += 1
         self._noted = noted
+        self._note_s = inbox_s[noted] if noted < len(inbox_s) else NEVER
 
     def _charge_wait(self, request: int, now: float) -> None:
         """A wait ends: the time in which its adapter was kept out or under way."""
@@ -361,5 +369,5 @@ class Bookkeeping:
         """A row of the series."""
         used = self.setup.kv_blocks - self._kv.free
         cache = self._cache
-        counts = len(self._running), len(self._waiting), used, len(cache.pins), len(cache.in_slots)
+        counts = len(self._running), self._waiting.size, used, len(cache.pins), len(cache.in_slots)
         self.series.rows.append((self._t, *counts))

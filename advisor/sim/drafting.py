@@ -7,7 +7,6 @@ when it is preempted. A span is a sum over this table instead of a closed form.
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_left
 from heapq import heappush
@@ -22,7 +21,6 @@ from advisor.sim.setup import ReplicaSetup
 from advisor.sim.skipping import SkippingReplica
 from advisor.sim.verify import BLOCKS, TOKENS, Future, Verify
 from advisor.sim.waiting import SHIFT
-from advisor.steptime.batch import DecodeLine
 
 _ROOM = 4096
 _FEW = 16
@@ -31,7 +29,7 @@ _FEW = 16
 class DraftingReplica(SkippingReplica):
     """One replica whose decoding requests take draft_length + 1 tokens a step and keep those accepted."""
 
-    __slots__ = ("_contexts", "_ends_s", "_futures", "_gains", "_gains_from", "_verify")
+    __slots__ = ("_contexts", "_ends_s", "_futures", "_gained", "_gains", "_gains_from", "_verify")
 
     def __init__(
         self,
@@ -57,6 +55,7 @@ class DraftingReplica(SkippingReplica):
         ] = {}  # request -> step before its first verify step, future
         self._contexts: list[int] = []  # before each step of the span
         self._ends_s: list[float] = []  # of each step of the span, from its start
+        self._gained: list[int] = []  # gains of the span up to each step, without the blocks of the first
 
     def _begin_decoding(self, number: int, request: int, emitted: int) -> None:
         run = self._run
@@ -121,15 +120,15 @@ class DraftingReplica(SkippingReplica):
 
     def _gain(self, at: int) -> int:
         """What the batch gains at a place of the table; nothing beyond its end, where nobody decodes."""
-        return int(self._gains[at]) if at < len(self._gains) else 0
+        return self._gains.item(at) if at < len(self._gains) else 0
 
     def _grow(self, steps: int) -> int:
-        at = self._n + 1 - self._gains_from
-        self._context += int(self._gains[at : at + steps].sum()) & TOKENS
-        self._kv.take(self._blocks_due(self._n + 1, steps - 1))
+        gained = self._gained[steps - 1]
+        self._context += gained & TOKENS
+        self._kv.take(gained >> BLOCKS)
         return sum(self._contexts[:steps])
 
-    def _steps_ahead(self, steps: int, line: DecodeLine) -> int:
+    def _steps_ahead(self, steps: int, context_high: float) -> int:
         coming_s = math.inf if self._closed else self._coming_s
         if coming_s < math.inf:
             if coming_s <= self._t:
@@ -140,37 +139,43 @@ class DraftingReplica(SkippingReplica):
         at = self._n + 1 - self._gains_from
         gains = self._gains[at : at + steps]
         if steps <= _FEW:
-            self._lay_out_few(gains.tolist(), line)
+            self._lay_out_few(gains.tolist(), context_high)
         else:
-            self._lay_out(gains, line)
+            self._lay_out(gains, context_high)
         steps = len(self._ends_s)
         if coming_s < self._t + self._span_s(steps):
             steps = min(steps, self._steps_to(coming_s) + self._async)
         return steps
 
-    def _lay_out(self, gains: NDArray[np.int64], line: DecodeLine) -> None:
+    def _lay_out(self, gains: NDArray[np.int64], context_high: float) -> None:
         """Contexts and ends of the steps that this line and the free KV blocks allow."""
-        contexts = np.empty(len(gains), dtype=np.int64)
-        contexts[0] = self._served_context
-        contexts[1:] = (gains[:-1] & TOKENS).cumsum() + self._served_context
-        steps = 1 + int(np.searchsorted((gains[1:] >> BLOCKS).cumsum(), self._kv.free, side="right"))
-        if line.context_high < math.inf:
-            steps = min(steps, int(np.searchsorted(contexts, line.context_high)))
-        ends_s = (self._first_s + self._slope_s * (contexts[:steps] - self._served_context)).cumsum()
+        gained = gains.copy()
+        gained[0] &= TOKENS
+        gained = gained.cumsum()
+        steps = int((gained >> BLOCKS).searchsorted(self._kv.free, side="right"))
+        grown = np.zeros(len(gains), dtype=np.int64)
+        grown[1:] = gained[:-1] & TOKENS
+        contexts = grown + self._served_context
+        if context_high < math.inf:
+            steps = min(steps, int(contexts.searchsorted(context_high)))
+        ends_s = (self._first_s + self._slope_s * grown[:steps]).cumsum()
         self._contexts, self._ends_s = contexts[:steps].tolist(), ends_s.tolist()
+        self._gained = gained[:steps].tolist()
 
-    def _lay_out_few(self, gains: list[int], line: DecodeLine) -> None:
+    def _lay_out_few(self, gains: list[int], context_high: float) -> None:
         """The same for a handful of steps, where numpy's calls would cost more than the sums."""
-        context, free, ends_s = self._served_context, self._kv.free, self._first_s
-        self._contexts, self._ends_s = [context], [ends_s]
-        for before, gain in itertools.pairwise(gains):
-            context += before & TOKENS
-            free -= gain >> BLOCKS
-            if free < 0 or context >= line.context_high:
+        free, begin, first_s, slope_s = self._kv.free, self._served_context, self._first_s, self._slope_s
+        gained, ends_s = gains[0] & TOKENS, first_s
+        self._contexts, self._ends_s, self._gained = contexts, ends, sums = [begin], [ends_s], [gained]
+        for gain in gains[1:]:
+            grown = gained & TOKENS
+            gained += gain
+            if gained >> BLOCKS > free or begin + grown >= context_high:
                 return
-            ends_s += self._first_s + self._slope_s * (context - self._served_context)
-            self._contexts.append(context)
-            self._ends_s.append(ends_s)
+            ends_s += first_s + slope_s * grown
+            contexts.append(begin + grown)
+            ends.append(ends_s)
+            sums.append(gained)
 
     def _span_s(self, steps: int) -> float:
         return self._first_s if steps == 1 else self._ends_s[steps - 1]

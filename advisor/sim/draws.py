@@ -42,10 +42,10 @@ def uniforms(seed: int, requests: NDArray[np.int64], verify_steps: NDArray[np.in
 class Draws:
     """Tokens that a verify step yields: 1 + the drafts accepted, P(at least i accepted) = marginal i."""
 
-    __slots__ = ("_seed", "adapter_marginals", "base_marginals", "draft_length", "expected_tokens")
+    __slots__ = ("adapter_marginals", "base_marginals", "draft_length", "expected_tokens", "seed")
 
     def __init__(self, speculation: SpecSetup, seed: int) -> None:
-        self._seed = seed
+        self.seed = seed
         self.draft_length = speculation.draft_length
         self.base_marginals = speculation.base.marginals[: self.draft_length]
         self.adapter_marginals = speculation.adapter.marginals[: self.draft_length]
@@ -54,14 +54,14 @@ class Draws:
     def tokens(self, request: int, adapter: int, verify_step: int) -> int:
         """Tokens of one verify step, 1 to draft_length + 1."""
         marginals = self.base_marginals if adapter == BASE else self.adapter_marginals
-        luck = uniform(self._seed, request, verify_step)
+        luck = uniform(self.seed, request, verify_step)
         return 1 + sum(luck < marginal for marginal in marginals)
 
     def many(
         self, requests: NDArray[np.int64], adapters: NDArray[np.int64], verify_steps: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """The same, for arrays of equal length."""
-        luck = uniforms(self._seed, requests, verify_steps)
+        luck = uniforms(self.seed, requests, verify_steps)
         to_base = adapters == BASE
         if to_base.all():
             return 1 + _accepted(luck, self.base_marginals)

@@ -61,35 +61,38 @@ class KvBlocks:
         """Use this many free blocks for private tokens; the oldest cached prefixes are overwritten."""
         assert 0 <= count <= self.free
         self.free -= count
-        if not self.tracks:
+        if not self.tracks or not count:
             return
         queue = self._queue
         while count:
             name = next(iter(queue))
-            there = queue[name]
-            left = max(0, there - count)
-            count -= there - left
-            if left:
-                queue[name] = left
+            left = queue[name] - count
+            if left > 0:
+                queue[name], count = left, 0
             else:
                 del queue[name]
+                left, count = 0, -left
             if name >= 0:
                 self._cached[name] = left
             elif not left and name in self._owner:
                 del self._kept[self._owner.pop(name)]
-        self._stop_tracking()
+        if self.tree is None:
+            self._stop_tracking()
 
     def match(self, request: int) -> tuple[int, int]:
         """(blocks of this request that are in memory, how many of them are free at the moment)."""
         hit = hit_free = 0
         if self.tree is not None:
+            all_cached, refs, blocks = self._cached, self._refs, self.tree.blocks
             for extent in self.tree.path(request):
-                cached = self._cached[extent]
+                cached = all_cached[extent]
                 hit += cached
-                if not self._refs[extent]:
+                if not refs[extent]:
                     hit_free += cached
-                if cached < self.tree.blocks[extent]:
+                if cached < blocks[extent]:
                     return hit, hit_free
+        if not self._kept:
+            return hit, hit_free
         name = self._kept.get(request)
         own = 0 if name is None else self._queue[name]
         return hit + own, hit_free + own
@@ -97,7 +100,7 @@ class KvBlocks:
     def hold(self, request: int) -> None:
         """Share what `match` found."""
         whole = self.tree is None or self._hold_extents(request, self.tree)
-        name = self._kept.pop(request, None)
+        name = self._kept.pop(request, None) if self._kept else None
         if name is not None:
             del self._owner[name]  # what is not found now stays in the queue and can never be
             if whole:
@@ -109,16 +112,17 @@ class KvBlocks:
         held = []
         shared = 0
         whole = True
+        all_cached, refs, blocks = self._cached, self._refs, tree.blocks
         for extent in tree.path(request):
-            cached = self._cached[extent]
+            cached = all_cached[extent]
             if cached:
-                if not self._refs[extent]:
+                if not refs[extent]:
                     del self._queue[extent]
                     self.free -= cached
-                self._refs[extent] += 1
+                refs[extent] += 1
                 held.append(extent)
                 shared += cached
-            if cached < tree.blocks[extent]:
+            if cached < blocks[extent]:
                 whole = False
                 break
         self._held[request] = held
@@ -129,13 +133,12 @@ class KvBlocks:
         """The prompt is computed: what nobody else has of its extents can be hit from now on."""
         if self.tree is None:
             return
-        held = self._held[request]
-        owned = set(held)
+        held, blocks = self._held[request], self.tree.blocks
         for extent in self.tree.path(request):
-            cached, size = self._cached[extent], self.tree.blocks[extent]
-            if cached == size or (extent not in owned and self._refs[extent]):
+            cached, size = self._cached[extent], blocks[extent]
+            if cached == size or (extent not in held and self._refs[extent]):
                 continue
-            if extent in owned:
+            if extent in held:
                 self._shared[request] += size - cached
             else:
                 if cached:  # an older, torn copy: nothing reads it any more
@@ -163,7 +166,7 @@ class KvBlocks:
         shared = self._shared.pop(request, 0)
         private = blocks - shared
         assert private >= 0
-        kept = self._found_again(request, shared, computed)
+        kept = self._found_again(request, shared, computed) if computed else 0
         self._put_last(private - kept)
         if kept:
             self._junk -= 1
@@ -175,7 +178,8 @@ class KvBlocks:
             if not self._refs[extent]:
                 self._queue[extent] = self._cached[extent]
                 self.free += self._cached[extent]
-        self._stop_tracking()
+        if self.tree is None:
+            self._stop_tracking()
 
     def _found_again(self, request: int, shared: int, computed: int) -> int:
         """Private blocks that a preempted request can find: those that follow on all of its extents."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advisor.sim.ranks import Ranks
 from advisor.sim.setup import Router
 from advisor.trace.trace import BASE
 
@@ -38,11 +39,25 @@ class Routing:
                 total += count
                 if best < 0 or count < outstanding[best]:
                     best = index
-        if self._rule == "adapter-affinity" and adapter != BASE:
-            home = adapter % self._replicas
-            if live[home] and outstanding[home] <= SPILL_FACTOR * total / alive + SPILL_REQUESTS:
-                return home
-        return best
+        home = self._home(adapter, live, outstanding, total, alive)
+        return best if home < 0 else home
+
+    def pick_ranked(self, adapter: int, live: Sequence[bool], ranks: Ranks) -> int:
+        """The same without looking at every replica."""
+        if self._rule == "round-robin":
+            return self._next_turn(live)
+        home = self._home(adapter, live, ranks.unfinished, ranks.live_total, ranks.live)
+        return ranks.first() if home < 0 else home
+
+    def _home(
+        self, adapter: int, live: Sequence[bool], outstanding: Sequence[int], total: int, alive: int
+    ) -> int:
+        """The replica that an adapter belongs to, or -1 where its request has to go elsewhere."""
+        if self._rule != "adapter-affinity" or adapter == BASE:
+            return -1
+        home = adapter % self._replicas
+        kept = live[home] and outstanding[home] <= SPILL_FACTOR * total / alive + SPILL_REQUESTS
+        return home if kept else -1
 
     def _next_turn(self, live: Sequence[bool]) -> int:
         """The next live replica after the last one used."""

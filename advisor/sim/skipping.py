@@ -19,7 +19,9 @@ from advisor.sim.rundata import RunData
 from advisor.sim.setup import ReplicaSetup
 from advisor.sim.waiting import REQUEST, SHIFT
 from advisor.sim.walk import Walk
-from advisor.steptime.batch import Batch, DecodeLine
+from advisor.steptime.batch import Batch
+
+_new_tuple = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 
 class SkippingReplica(Walk):
@@ -49,6 +51,8 @@ class SkippingReplica(Walk):
         self._inbox_s.append(now_s)
         if self._coming_s == NEVER:
             self._coming_s = now_s
+        if self._note_s == NEVER:
+            self._note_s = now_s
         if self._idle or not self._closed:
             self._something_comes(now_s)
             if self._turn_s < self.due_s:
@@ -59,7 +63,7 @@ class SkippingReplica(Walk):
         self._inbox, self._inbox_s = requests, arrival_s
         self.outstanding = len(requests)
         if len(requests):
-            self._coming_s = self._turn_s = self.due_s = arrival_s[0]
+            self._coming_s = self._note_s = self._turn_s = self.due_s = arrival_s[0]
 
     def fail(self) -> list[int]:
         """Die: the step under way is lost. Returns the requests to be routed anew, running ones first."""
@@ -83,8 +87,7 @@ class SkippingReplica(Walk):
             if steps > 0:
                 self._complete(steps, self._t + self._span_s(steps))
         if self._lora:
-            self._note_arrivals(now)
-            self._blocked.advance(now)
+            self._pass_time(now)
 
     def _something_comes(self, now: float) -> None:
         """Wake up, or end the span with the step in which it is seen."""
@@ -130,7 +133,7 @@ class SkippingReplica(Walk):
             if self._chunks or self._served or not preempted:
                 break
         if self._lora:
-            self._blocked.settle(len(self._cache.pins) >= self._cache.slots)
+            self._blocked.settle(len(self._cache.pins) >= self._cache.slots, self._t)
         if self._run.wants_series:
             self._note_state()
         if self._chunks:
@@ -144,8 +147,7 @@ class SkippingReplica(Walk):
         self._t = time_s
         self._row = self._run.ledger.add((self.index, time_s, 0.0, -1, 0, 0, 0, 0))
         if self._lora:
-            self._note_arrivals(time_s)
-            self._blocked.advance(time_s)
+            self._pass_time(time_s)
 
     def _complete(self, steps: int, time_s: float) -> None:
         """Book the first steps of the span under way."""
@@ -172,8 +174,7 @@ class SkippingReplica(Walk):
         if self._missing:
             self._end_missed_step()
         if self._lora:
-            self._note_arrivals(time_s)
-            self._blocked.advance(time_s)
+            self._pass_time(time_s)
 
     def _grow_once(self) -> None:
         """Every decoding request of the step gets a token."""
@@ -262,7 +263,7 @@ class SkippingReplica(Walk):
         else:
             self._kv.free -= due
         if left > 0:
-            if len(self._waiting):
+            if self._waiting.size:
                 self._admit(left)
         else:
             self._closed = True
@@ -300,7 +301,7 @@ class SkippingReplica(Walk):
             if -(-tokens // block_tokens) - hit > kv.free - hit_free:
                 self._closed = run.place is None
                 return
-            alone = not running and len(waiting) == 1
+            alone = not running and waiting.size == 1
             waiting.pop(entry)
             cached = hit * block_tokens
             chunk = tokens - cached
@@ -329,14 +330,17 @@ class SkippingReplica(Walk):
 
     def _mixed_step(self) -> float:
         """One step with prompt chunks; returns its end."""
-        served, width = self._served, self.width
+        served, width, chunks = self._served, self.width, self._chunks
         outputs = served * width
-        chunks = []
-        for _, before, tokens, completes in self._chunks:
-            chunks.append((tokens, before))
+        if len(chunks) == 1:
+            _, before, tokens, completes = chunks[0]
             outputs += completes
+            lengths: tuple[tuple[int, int], ...] = ((tokens, before),)
+        else:
+            outputs += sum([chunk[3] for chunk in chunks])
+            lengths = tuple([(tokens, before) for _, before, tokens, _ in chunks])
         adapters = self._adapters_in_step() if self._lora else 0
-        batch = Batch(served, self._served_context, tuple(chunks), outputs, width - 1, adapters)
+        batch = _new_tuple(Batch, (served, self._served_context, lengths, outputs, width - 1, adapters))
         parts = self.setup.clock.parts(batch)
         self._kind = self._run.ledger.add_mixed(parts)
         self._idle = False
@@ -347,29 +351,21 @@ class SkippingReplica(Walk):
         """Steps of decoding only, up to the next event; returns their end."""
         served, context = self._served, self._served_context
         adapters = self._adapters_in_step() if self._lora else 0
-        found = self._lines.get(served * 1_000_003 + adapters)
-        if found is None or not found[1].context_low <= context < found[1].context_high:
-            found = self._new_line(served, adapters, context)
-        self._kind, line, at_zero_s, self._slope_s = found
-        self._first_s = at_zero_s + self._slope_s * context
+        found = self._run.lines.get(served * 1_000_003 + adapters)
+        if found is None or not found.low <= context < found.high:
+            found = self._run.line(served, adapters, self.width - 1, context)
+        self._kind, self._slope_s, at_zero_s, _, high = found
+        first_s = self._first_s = at_zero_s + self._slope_s * context
         self._growth_s = self._slope_s * served
         self._idle = False
         steps = (self._finishing[0] >> SHIFT) - self._n
         if steps > 1 and not (preempted or self._missing or self._late):
-            steps = self._steps_ahead(steps, line)
-            self._span = steps
+            steps = self._span = self._steps_ahead(steps, high)
             return self._t + self._span_s(steps)
         self._span = 1
-        return self._t + self._first_s
+        return self._t + first_s
 
-    def _new_line(self, served: int, adapters: int, context: int) -> tuple[int, DecodeLine, float, float]:
-        """(its number, the line, its seconds at no context, its seconds a context token), remembered."""
-        line = self.setup.clock.decode_line(served, adapters, self.width - 1, context)
-        found = self._run.ledger.add_line(line), line, sum(line.at_zero), sum(line.slope)
-        self._lines[served * 1_000_003 + adapters] = found
-        return found
-
-    def _steps_ahead(self, steps: int, line: DecodeLine) -> int:
+    def _steps_ahead(self, steps: int, context_high: float) -> int:
         """Steps until the line ends, KV blocks run out, or an arrival is seen, but at most so many."""
         served = self._served
         coming_s = self._coming_s
@@ -380,8 +376,8 @@ class SkippingReplica(Walk):
                 ahead = self._steps_to(coming_s) + self._async
                 if ahead < steps:
                     steps = ahead
-        if line.context_high < NEVER:
-            steps = min(steps, math.ceil((line.context_high - self._served_context) / served))
+        if context_high < NEVER:
+            steps = min(steps, math.ceil((context_high - self._served_context) / served))
         if self._kv.free < served * ((steps - 1) // self._block_tokens + 1):
             steps = self._steps_in_memory(steps)
         return 1 if self._ready else steps

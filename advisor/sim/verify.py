@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.sim.draws import Draws
-from advisor.trace.trace import Trace
+from advisor.trace.trace import BASE, Trace
 
 Ints = NDArray[np.int64]
 
@@ -21,6 +21,8 @@ TOKENS = (1 << BLOCKS) - 1
 """A gain is tokens + blocks · 2^32; sums of gains keep both sums."""
 
 _BATCH = 1024
+_KEPT_REQUESTS = 8192
+_KEPT_TRACES = 6
 
 
 @dataclass(slots=True)
@@ -40,24 +42,24 @@ class Verify:
         self._trace = trace
         self._draws = draws
         self._block_tokens = kv_block_tokens
-        self._batches: dict[int, list[Future | None]] = {}
+        self._keeps = len(trace) <= _KEPT_REQUESTS
+        self._batches: dict[int, list[Future]] = {}
         self._left: dict[int, int] = {}
 
     def fresh(self, request: int) -> Future:
-        """Of a request that has emitted its first token. Asked once for each request."""
+        """Of a request that has emitted its first token. Asked once for each request of a run."""
         batch, place = divmod(request, _BATCH)
         futures = self._batches.get(batch)
         if futures is None:
             first = batch * _BATCH
             requests = np.arange(first, min(first + _BATCH, len(self._trace)))
-            futures = list(self._futures(requests, 1, 0))
-            self._batches[batch], self._left[batch] = futures, len(futures)
-        future, futures[place] = futures[place], None
-        assert future is not None
-        self._left[batch] -= 1
-        if not self._left[batch]:
-            del self._batches[batch], self._left[batch]
-        return future
+            futures = self._batches[batch] = self._futures(requests, 1, 0)
+            self._left[batch] = len(futures)
+        if not self._keeps:
+            self._left[batch] -= 1
+            if not self._left[batch]:
+                del self._batches[batch], self._left[batch]
+        return futures[place]
 
     def later(self, request: int, emitted: int, done: int) -> Future:
         """Of a request that was interrupted after so many tokens and verify steps."""
@@ -98,3 +100,24 @@ class Verify:
         before = np.cumsum(tokens) - tokens
         before -= np.append(before, 0)[start][owner]
         return owner, tokens, before
+
+
+_Key = tuple[object, ...]
+_recent: list[tuple[_Key, Verify]] = []
+"""The last traces that were asked for: a search simulates the same requests again and again."""
+
+
+def verify_of(trace: Trace, draws: Draws, kv_block_tokens: int) -> Verify:
+    """Futures of a trace, from the last runs on equal requests where they are few."""
+    if len(trace) > _KEPT_REQUESTS:
+        return Verify(trace, draws, kv_block_tokens)
+    columns = trace.prompt_tokens, trace.output_tokens, trace.adapter == BASE
+    rules = draws.seed, draws.draft_length, draws.base_marginals, draws.adapter_marginals, kv_block_tokens
+    key = (*rules, *(column.tobytes() for column in columns))
+    for known, verify in _recent:
+        if known == key:
+            return verify
+    verify = Verify(trace, draws, kv_block_tokens)
+    _recent[_KEPT_TRACES - 1 :] = []
+    _recent.insert(0, (key, verify))
+    return verify

@@ -20,17 +20,16 @@ REQUEST = (1 << SHIFT) - 1
 class Line:
     """One queue, where no adapters are served."""
 
-    __slots__ = ("_heap",)
+    __slots__ = ("_heap", "size")
 
     def __init__(self) -> None:
         self._heap: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._heap)
+        self.size = 0  # how many wait
 
     def push(self, entry: int) -> None:
         """A request begins to wait."""
         heappush(self._heap, entry)
+        self.size += 1
 
     def first(self, full: bool) -> int | None:
         """Who is next, or None."""
@@ -39,6 +38,7 @@ class Line:
     def pop(self, entry: int) -> None:
         """The first one is admitted."""
         heappop(self._heap)
+        self.size -= 1
 
     def activate(self, adapter: int) -> None:
         """An adapter may run: there is none."""
@@ -77,7 +77,7 @@ class WaitingByAdapter:
     once `max_loras` adapters are pinned, the earliest of the pinned ones and the base.
     """
 
-    __slots__ = ("_active", "_adapter_of", "_all", "_loading", "_pins", "_queues", "_size")
+    __slots__ = ("_active", "_adapter_of", "_all", "_loading", "_pins", "_queues", "size")
 
     def __init__(self, adapter_of: Sequence[int], pins: dict[int, int], loading: set[int]) -> None:
         """`pins` and `loading` are read, and belong to others."""
@@ -87,10 +87,7 @@ class WaitingByAdapter:
         self._queues: dict[int, list[int]] = {}
         self._all = _Heads()
         self._active = _Heads()  # of the base and pinned adapters
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
+        self.size = 0  # how many wait
 
     def push(self, entry: int) -> None:
         """A request begins to wait."""
@@ -99,7 +96,7 @@ class WaitingByAdapter:
         if queue is None:
             queue = self._queues[adapter] = []
         heappush(queue, entry)
-        self._size += 1
+        self.size += 1
         if queue[0] == entry:
             self._offer(adapter, entry)
 
@@ -127,7 +124,7 @@ class WaitingByAdapter:
     def pop(self, entry: int) -> None:
         """The one that `first` named is admitted."""
         heappop(self._queues[self._adapter_of[entry & REQUEST]])
-        self._size -= 1
+        self.size -= 1
 
     def activate(self, adapter: int) -> None:
         """An adapter was pinned, or its load has ended."""

@@ -136,7 +136,7 @@ class Walk(Bookkeeping):
     def _chunk(self, tokens: int) -> int:
         """The threshold for long prefills, which is off for a request that is alone."""
         threshold = self._limits.long_prefill_token_threshold
-        if 0 < threshold < tokens and (len(self._running) > 1 or len(self._waiting)):
+        if 0 < threshold < tokens and (len(self._running) > 1 or self._waiting.size):
             return threshold
         return tokens
 

@@ -20,6 +20,8 @@ from advisor.steptime.batch import Batch, DecodeLine, StepParts
 from advisor.steptime.lora import NO_LORA, LoraCost, lora_cost
 from advisor.steptime.tables import at_every_count, by_count, staircase
 
+_new_tuple = tuple.__new__  # a named tuple's own constructor takes twice as long
+
 
 class ProfileClock:
     """Seconds of any step of one engine. Implements `advisor.steptime.batch.StepClock`."""
@@ -57,6 +59,7 @@ class ProfileClock:
         self._attn_slope = by_count(decode.sequences, decode.per_context_token_s, seats)
         self._mixed = None if terms.attn_mixed is None else BesidePrompts(terms.attn_mixed, seats)
         self._lora = _lora_of(terms, limits, modules)
+        self._no_adapters_s = self._lora.base_step_s
         self._draft = draft
         self._drafted_share = 1.0 if draft is None else draft.drafted_share
         host = profile.host
@@ -83,13 +86,13 @@ class ProfileClock:
         dense = self._dense[tokens] if chunks else self._dense_graph[tokens]
         reduce = self._reduce[tokens] if chunks else self._reduce_graph[tokens]
         head = self._head[outputs]
-        lora = self._lora.seconds(tokens, adapters, prompt)
+        lora = self._lora.seconds(tokens, adapters, prompt) if adapters else self._no_adapters_s
         draft = self._draft_s(decodes, gamma, context, prompt) if gamma else 0.0
         host = self._host_fixed + self._host_sequence * (decodes + len(chunks)) + self._host_token * tokens
         if self._overlapped:
             host -= dense + attention + head + lora + draft + reduce
             host = self._epsilon + host if host > 0.0 else self._epsilon
-        return StepParts(dense, attention, head, lora, draft, reduce, host)
+        return _new_tuple(StepParts, (dense, attention, head, lora, draft, reduce, host))
 
     def decode_line(self, decodes: int, adapters: int, draft_length: int, context_tokens: int) -> DecodeLine:
         """The line on which pure decode steps of this S and A lie around this context."""

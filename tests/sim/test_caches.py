@@ -219,7 +219,7 @@ def test_who_is_next_is_the_earliest_that_may_run(steps: list[tuple[str, int, bo
             queue.pop(first)
             waiting.remove(first)
         assert queue.entries() == sorted(waiting)
-        assert len(queue) == len(waiting)
+        assert queue.size == len(waiting)
 
 
 def test_an_idle_adapter_may_be_evicted_and_a_pinned_one_never() -> None:
