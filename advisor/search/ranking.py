@@ -165,8 +165,14 @@ def _entry(question: Question, sized: SizedPlan, offer: Offer, warnings: tuple[s
 
 
 def _confirmed(question: Question, on: Stretches, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
-    """Run the best few on a longer stretch, the best on the draws; again where another becomes the best."""
+    """Run the best few on a longer stretch, the best on the draws; again where another becomes the best.
+
+    A draw that asks the best for more replicas is decisive: what comes up after it has to hold there, too,
+    before it is run on all of them.
+    """
     longer, drawn, simulations = set[str](), set[str](), 0
+    decisive: list[Question] = []
+    passed: dict[str, int] = {}  # by option: the decisive draws on which it was grown
     while True:
         best = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
         chosen = [e for e in best if e.option.key not in longer and on.longer is not None]
@@ -177,21 +183,36 @@ def _confirmed(question: Question, on: Stretches, ranked: list[Entry], jobs: int
             for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
                 simulations += runs
                 again.append(_entry(question, sized, entry.offer, entry.warnings))
-        elif best and on.draws and best[0].option.key not in drawn:
-            drawn.add(best[0].option.key)
-            entry, runs = _drawn(question, on, best[0], jobs)
+        elif best and passed.get(best[0].option.key, 0) < len(decisive):
+            key = best[0].option.key
+            entry, runs = _grown(question, on.trial, decisive[passed.get(key, 0)], best[0])
+            passed[key] = passed.get(key, 0) + 1
             simulations += runs
             again.append(entry)
+        elif best and on.draws and best[0].option.key not in drawn:
+            entry, hard, runs = _drawn(on, best[0], jobs)
+            simulations += runs
+            if hard is None or any(hard is draw for draw in decisive):
+                drawn.add(entry.option.key)
+                again.append(entry)
+            else:
+                decisive.append(hard)
         else:
             break
-        changed = {entry.option.key: entry for entry in again}
-        ranked = ranked_entries(question, [changed.get(entry.option.key, entry) for entry in ranked])
-    again, runs = _references(question, on, ranked, jobs)
+        ranked = ranked_entries(question, _with(ranked, again))
+    again, runs = _reference(question, on, decisive, ranked)
+    return _with(ranked, again), simulations + runs
+
+
+def _with(ranked: Sequence[Entry], again: Sequence[Entry]) -> list[Entry]:
+    """The entries with those that were run again in their places."""
     changed = {entry.option.key: entry for entry in again}
-    return [changed.get(entry.option.key, entry) for entry in ranked], simulations + runs
+    return [changed.get(entry.option.key, entry) for entry in ranked]
 
 
-def _references(question: Question, on: Stretches, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
+def _reference(
+    question: Question, on: Stretches, decisive: Sequence[Question], ranked: list[Entry]
+) -> tuple[list[Entry], int]:
     """The base model on the best option's device, run on what the option was, so that the two compare."""
     able = [entry for entry in ranked if entry.option.feasible]
     best = next((e for e in able if not e.option.is_reference), None)
@@ -199,29 +220,28 @@ def _references(question: Question, on: Stretches, ranked: list[Entry], jobs: in
         return [], 0
     entry = next((e for e in able if e.option.is_reference and e.option.device == best.option.device), None)
     simulations = 0
-    if entry is not None and entry.sized is not None and on.longer is not None:
-        sized, simulations = confirm(on.trial, on.longer, entry.sized)
-        entry = _entry(question, sized, entry.offer, entry.warnings)
-    if entry is not None and entry.option.feasible and on.draws:
-        entry, runs = _drawn(question, on, entry, jobs)
-        simulations += runs
+    for part in (on.longer, *decisive):
+        if entry is not None and entry.option.feasible and part is not None:
+            entry, runs = _grown(question, on.trial, part, entry)
+            simulations += runs
     return ([] if entry is None else [entry]), simulations
 
 
-def _drawn(question: Question, on: Stretches, entry: Entry, jobs: int) -> tuple[Entry, int]:
-    """An entry with its spread over the draws, grown if it fails on half of them or more."""
+def _grown(question: Question, trial: Question, part: Question, entry: Entry) -> tuple[Entry, int]:
+    """An entry with the replicas that it needs on another part of the traffic."""
+    assert entry.sized is not None  # it is feasible
+    sized, runs = confirm(trial, part, entry.sized)
+    return (entry if sized is entry.sized else _entry(question, sized, entry.offer, entry.warnings)), runs
+
+
+def _drawn(on: Stretches, entry: Entry, jobs: int) -> tuple[Entry, Question | None, int]:
+    """An entry with its spread over the draws, and the draw on which to grow it if half of them or more fail."""
     sized = entry.sized
     assert sized is not None  # it is feasible
     seen = list(run_all([partial(on_draw, draw, sized) for draw in on.draws], jobs))
-    simulations = len(seen) * len(sized.plan.replicas)
-    hard = median_failure(on.draws, seen)
-    if hard is not None:
-        sized, runs = confirm(on.trial, hard, sized)
-        seen = list(run_all([partial(on_draw, draw, sized) for draw in on.draws], jobs))
-        simulations += runs + len(seen) * len(sized.plan.replicas)
-        entry = _entry(question, sized, entry.offer, entry.warnings)
     option = entry.option.model_copy(update={"spread": spread_of(seen)})
-    return replace(entry, option=option), simulations
+    simulations = len(seen) * len(sized.plan.replicas)
+    return replace(entry, option=option), median_failure(on.draws, seen), simulations
 
 
 def _with_fronts(question: Question, ranked: list[Entry]) -> tuple[Entry, ...]:
