@@ -235,7 +235,7 @@ def _grown(question: Question, trial: Question, part: Question, entry: Entry) ->
 
 
 def _drawn(on: Stretches, entry: Entry, jobs: int) -> tuple[Entry, Question | None, int]:
-    """An entry with its spread over the draws, and the draw on which to grow it if half of them or more fail."""
+    """An entry with its spread over the draws; the draw on which to grow it if half of them or more fail."""
     sized = entry.sized
     assert sized is not None  # it is feasible
     seen = list(run_all([partial(on_draw, draw, sized) for draw in on.draws], jobs))
