@@ -123,12 +123,18 @@ def _set_up(question: Question, sized: SizedPlan) -> tuple[Sizer, tuple[PoolTraf
     return sizer_of(question), traffic_for(sized.plan.variant, question.trial, question.adapters.names)
 
 
-def median_failure(draws: Sequence[Question], seen: Sequence[Drawn]) -> Question | None:
-    """The draw with the median strain (of two the harder) where half or more failed, else None."""
-    if 2 * sum(one.holds for one in seen) > len(seen):
+def decisive_draw(draws: Sequence[Question], seen: Sequence[Drawn]) -> Question | None:
+    """The draw with the median strain (of two the harder) where half or more failed, else None.
+
+    Args:
+        draws: all draws.
+        seen: on all of them, or on the hardest half (rounded up), which all failed.
+    """
+    failing = sum(not one.holds for one in seen)
+    if 2 * failing < len(draws):
         return None
     order = sorted(range(len(seen)), key=lambda i: seen[i].strain)
-    return draws[order[len(order) // 2]]
+    return draws[order[len(draws) // 2 - (len(draws) - len(seen))]]
 
 
 def spread_of(seen: Sequence[Drawn]) -> Spread:

@@ -14,7 +14,15 @@ from functools import partial
 from advisor.deployment import Variant
 from advisor.recommendation import Option
 from advisor.search.candidates import memory_reason, refused_option, variants
-from advisor.search.confirmation import Stretches, confirm, median_failure, on_draw, spread_of, stretches
+from advisor.search.confirmation import (
+    Drawn,
+    Stretches,
+    confirm,
+    decisive_draw,
+    on_draw,
+    spread_of,
+    stretches,
+)
 from advisor.search.front import fronts
 from advisor.search.hybrid import hybrids
 from advisor.search.options import option_of
@@ -167,12 +175,11 @@ def _entry(question: Question, sized: SizedPlan, offer: Offer, warnings: tuple[s
 def _confirmed(question: Question, on: Stretches, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
     """Run the best few on a longer stretch, the best on the draws; again where another becomes the best.
 
-    A draw that asks the best for more replicas is decisive: what comes up after it has to hold there, too,
-    before it is run on all of them.
+    What the draws asked for more replicas is run on all of them only if it is still the best with those.
     """
     longer, drawn, simulations = set[str](), set[str](), 0
-    decisive: list[Question] = []
-    passed: dict[str, int] = {}  # by option: the decisive draws on which it was grown
+    draws = on.draws  # hardest first once one option was run on all of them
+    grown: dict[str, Question] = {}  # by option: the draw that asked for more replicas
     while True:
         best = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
         chosen = [e for e in best if e.option.key not in longer and on.longer is not None]
@@ -183,25 +190,53 @@ def _confirmed(question: Question, on: Stretches, ranked: list[Entry], jobs: int
             for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
                 simulations += runs
                 again.append(_entry(question, sized, entry.offer, entry.warnings))
-        elif best and passed.get(best[0].option.key, 0) < len(decisive):
-            key = best[0].option.key
-            entry, runs = _grown(question, on.trial, decisive[passed.get(key, 0)], best[0])
-            passed[key] = passed.get(key, 0) + 1
-            simulations += runs
-            again.append(entry)
-        elif best and on.draws and best[0].option.key not in drawn:
-            entry, hard, runs = _drawn(on, best[0], jobs)
-            simulations += runs
-            if hard is None or any(hard is draw for draw in decisive):
-                drawn.add(entry.option.key)
-                again.append(entry)
+        elif best and draws and best[0].option.key not in drawn:
+            entry, key = best[0], best[0].option.key
+            ordered, seen = _seen_on(draws, entry, jobs, stops=bool(drawn or grown) and key not in grown)
+            simulations += len(seen) * _pools(entry)
+            draws = ordered
+            hard = None if key in grown else decisive_draw(draws, seen)
+            if hard is None:
+                drawn.add(key)
+                option = entry.option.model_copy(update={"spread": spread_of(seen)})
+                again.append(replace(entry, option=option))
             else:
-                decisive.append(hard)
+                grown[key] = hard
+                entry, runs = _grown(question, on.trial, hard, entry)
+                simulations += runs
+                again.append(entry)
         else:
             break
         ranked = ranked_entries(question, _with(ranked, again))
-    again, runs = _reference(question, on, decisive, ranked)
+    again, runs = _reference(question, on, grown, ranked)
     return _with(ranked, again), simulations + runs
+
+
+def _seen_on(
+    draws: tuple[Question, ...], entry: Entry, jobs: int, *, stops: bool
+) -> tuple[tuple[Question, ...], list[Drawn]]:
+    """The draws, hardest first, and what the entry did on them.
+
+    Args:
+        draws: what to run it on.
+        entry: feasible, so that it is sized.
+        jobs: processes.
+        stops: the draws are the hardest first already; stop at half of them if it failed on all those.
+    """
+    assert entry.sized is not None
+    seen: list[Drawn] = []
+    half = (len(draws) + 1) // 2
+    for part in (draws[:half], draws[half:]):
+        if not stops or not seen or any(one.holds for one in seen):
+            seen += run_all([partial(on_draw, draw, entry.sized) for draw in part], jobs)
+    if stops:
+        return draws, seen
+    order = sorted(range(len(draws)), key=lambda i: -seen[i].strain)
+    return tuple(draws[i] for i in order), [seen[i] for i in order]
+
+
+def _pools(entry: Entry) -> int:
+    return 0 if entry.sized is None else len(entry.sized.plan.replicas)
 
 
 def _with(ranked: Sequence[Entry], again: Sequence[Entry]) -> list[Entry]:
@@ -211,7 +246,7 @@ def _with(ranked: Sequence[Entry], again: Sequence[Entry]) -> list[Entry]:
 
 
 def _reference(
-    question: Question, on: Stretches, decisive: Sequence[Question], ranked: list[Entry]
+    question: Question, on: Stretches, grown: dict[str, Question], ranked: list[Entry]
 ) -> tuple[list[Entry], int]:
     """The base model on the best option's device, run on what the option was, so that the two compare."""
     able = [entry for entry in ranked if entry.option.feasible]
@@ -220,7 +255,7 @@ def _reference(
         return [], 0
     entry = next((e for e in able if e.option.is_reference and e.option.device == best.option.device), None)
     simulations = 0
-    for part in (on.longer, *decisive):
+    for part in (on.longer, grown.get(best.option.key)):
         if entry is not None and entry.option.feasible and part is not None:
             entry, runs = _grown(question, on.trial, part, entry)
             simulations += runs
@@ -232,16 +267,6 @@ def _grown(question: Question, trial: Question, part: Question, entry: Entry) ->
     assert entry.sized is not None  # it is feasible
     sized, runs = confirm(trial, part, entry.sized)
     return (entry if sized is entry.sized else _entry(question, sized, entry.offer, entry.warnings)), runs
-
-
-def _drawn(on: Stretches, entry: Entry, jobs: int) -> tuple[Entry, Question | None, int]:
-    """An entry with its spread over the draws; the draw on which to grow it if half of them or more fail."""
-    sized = entry.sized
-    assert sized is not None  # it is feasible
-    seen = list(run_all([partial(on_draw, draw, sized) for draw in on.draws], jobs))
-    option = entry.option.model_copy(update={"spread": spread_of(seen)})
-    simulations = len(seen) * len(sized.plan.replicas)
-    return replace(entry, option=option), median_failure(on.draws, seen), simulations
 
 
 def _with_fronts(question: Question, ranked: list[Entry]) -> tuple[Entry, ...]:

@@ -53,8 +53,11 @@ class Trial:
     @property
     def strain(self) -> float:
         """Largest value over its limit; below 1 all limits hold. Infinite where a queue grows."""
-        if not self.steady:
-            return float("inf")
+        return self.excess if self.steady else float("inf")
+
+    @property
+    def excess(self) -> float:
+        """Largest value over its limit, also where a queue grows."""
         return max((_ratio(check) for check in self.checks), default=0.0)
 
 

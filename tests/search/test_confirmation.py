@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advisor.search.confirmation import Drawn, confirm, median_failure, on_draw, spread_of, stretches
+from advisor.search.confirmation import Drawn, confirm, decisive_draw, on_draw, spread_of, stretches
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question, resolve
@@ -90,7 +90,15 @@ def test_a_plan_that_breaks_on_longer_traffic_gets_what_it_needs_there() -> None
 )
 def test_half_of_the_draws_failing_is_too_many(strains: tuple[float, ...], at: int | None) -> None:
     draws: list[Any] = list(range(len(strains)))  # which one is meant, not what is in it
-    assert median_failure(draws, _seen(*strains)) == (None if at is None else draws[at])
+    assert decisive_draw(draws, _seen(*strains)) == (None if at is None else draws[at])
+
+
+def test_the_hardest_half_tells_which_draw_is_the_median() -> None:
+    """Of four the harder of the two middle ones; of five the middle one."""
+    draws: list[Any] = ["first", "second", "third", "fourth", "fifth"]
+    assert decisive_draw(draws[:4], _seen(3.0, 1.5)) is draws[1]
+    assert decisive_draw(draws[:4], _seen(1.2, 1.5)) is draws[0]
+    assert decisive_draw(draws, _seen(3.0, 1.5, 2.0)) is draws[1]
 
 
 def test_the_spread_tells_lowest_median_and_highest() -> None:
