@@ -236,7 +236,11 @@ def _narrowed(scenario: Scenario, choice: Choice) -> Scenario:
         update={"drafts": drafts, "draft_lengths": (choice.draft_length,)}
     )
     search_ = scenario.search.model_copy(
-        update={"ways": (choice.way,), "tensor_parallel": (choice.tensor_parallel,)}
+        update={
+            "ways": (choice.way,),
+            "tensor_parallel": (choice.tensor_parallel,),
+            "routers": (choice.router,),
+        }
     )
     return scenario.model_copy(
         update={"engine": engine, "speculation": speculation, "search": search_, "devices": (choice.device,)}

@@ -130,6 +130,25 @@ class SloCheck(Spec):
     holds: bool
 
 
+class SpreadOf(Spec):
+    """One limit of the objective over several draws of the workload."""
+
+    metric: Literal["ttft", "tpot", "e2e", "goodput"]
+    percentile: float | None
+    limit: float = Field(description="Seconds; a share for goodput.")
+    low: float
+    median: float
+    high: float
+
+
+class Spread(Spec):
+    """The same deployment on other draws of the workload, each with a seed of its own."""
+
+    draws: int
+    holding: int = Field(description="Draws on which every limit held and no queue grew.")
+    limits: tuple[SpreadOf, ...]
+
+
 class TermOrigin(Spec):
     """Where one term of the step time comes from, and its share of the busy time here."""
 
@@ -173,6 +192,12 @@ class Option(Spec):
     headroom: float | None = Field(
         None,
         description="Multiple of the asked load at which a limit breaks, replicas unchanged; null: unknown.",
+    )
+    spread: Spread | None = Field(
+        None, description="On other draws of the workload; null: never the best one, or there are none."
+    )
+    pareto: tuple[Literal["ttft", "tpot", "e2e", "goodput"], ...] = Field(
+        (), description="Metrics in which no other way to serve is better for the same price or less."
     )
     warnings: tuple[str, ...] = ()
     origin: Origin = Field(description="Worst origin among the terms that take 5 % of the busy time or more.")

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from advisor.recipe.plan import PORT, Server, ServingPlan
 
 IMAGE = "nginx:1.29"
+_BALANCE = {
+    "round-robin": "",
+    "least-outstanding": "    least_conn;\n",
+    "adapter-affinity": "    hash $http_x_adapter consistent;  # clients name their adapter in X-Adapter\n",
+}
 
 
 def nginx_config(plan: ServingPlan, host: Callable[[Server, int], str]) -> str:
@@ -18,7 +23,7 @@ def nginx_config(plan: ServingPlan, host: Callable[[Server, int], str]) -> str:
     """
     lines = ["events {}", "http {", "  proxy_buffering off;  # tokens must pass as they come"]
     lines += ["  proxy_read_timeout 3600s;", "  client_max_body_size 64m;"]
-    balance = "" if plan.option.router == "round-robin" else "    least_conn;\n"
+    balance = _BALANCE[plan.option.router]
     for server in plan.servers:
         members = "".join(f"    server {host(server, n)}:{PORT};\n" for n in range(server.replicas))
         lines.append(f"  upstream {server.name} {{\n{balance}{members}  }}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from advisor.recommendation import Knee, Option, Recommendation
-from advisor.tables import bytoken, ranking, reasons, sure, units
+from advisor.tables import bytoken, fronts, ranking, reasons, sure, units
 from advisor.tables.table import Table
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def sections(rec: Recommendation) -> tuple[Section, ...]:
 
 def _answer(rec: Recommendation, best: Option | None) -> Section:
     title = "The answer" if best else "Nothing meets the objective"
-    tables = (ranking.checks(best),) if best and best.checks else ()
+    shown = (ranking.checks(best), fronts.spread(best)) if best else ()
+    tables = tuple(table for table in shown if table.rows)
     return Section("answer", title, (rec.summary,), best.warnings if best else (), tables=tables)
 
 
@@ -122,7 +123,7 @@ def _ranking(rec: Recommendation) -> Section | None:
     if not table.rows and not figures:
         return None
     words = () if table.rows else ("No option meets the objective; the charts show how near they come.",)
-    tables = (table,) if table.rows else ()
+    tables = tuple(one for one in (table, fronts.fronts(rec)) if one.rows)
     return Section(
         "ranking", "The ways to serve, ranked", words, (), tuple(figures), tables, tables_first=True
     )

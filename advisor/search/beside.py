@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from advisor.search.autoscaled import autoscaled
 from advisor.search.question import Question
-from advisor.search.ranking import Found, ranked_entries
+from advisor.search.ranking import Found, ranked_entries, with_fronts
 from advisor.search.serverless import serverless
 
 
@@ -16,9 +16,10 @@ def with_others(question: Question, found: Found, jobs: int = 1) -> Found:
     bought, more = serverless(question)
     if not scaling and not bought:
         return found
+    entries = ranked_entries(question, [*found.entries, *scaling, *bought])
     return replace(
         found,
-        entries=tuple(ranked_entries(question, [*found.entries, *scaling, *bought])),
+        entries=with_fronts(question, entries),
         candidates=found.candidates + len(scaling) + len(bought),
         simulations=found.simulations + runs + more,
     )

@@ -101,7 +101,8 @@ def _variant(
         profile = _serial_if_needed(question, profile, method)
     profile = profile.model_copy(update={"models": (terms,), "gemm": ()})  # light enough to be sent about
     share = question.scenario.engine.memory_share or question.engine.memory_share
-    variant = Variant(way, profile, terms, drafting, share, question.adapters.target_modules)
+    modules, router = question.adapters.target_modules, question.scenario.search.routers[0]
+    variant = Variant(way, profile, terms, drafting, share, modules, router)
     return variant, tuple(verdict.sentence for verdict in verdicts)
 
 

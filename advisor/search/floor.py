@@ -72,5 +72,5 @@ def prompt_s(clock: StepClock, prompt_tokens: int, budget: int, adapters: int) -
 def _sure_percentile(values: NDArray[np.float64], percentile: float) -> float:
     """A percentile that a sample of this size exceeds but rarely: two standard errors of the rank below."""
     share = percentile / 100
-    slack = 2 * (share * (1 - share) / len(values)) ** 0.5 if len(values) >= _SAMPLE else 0.0
+    slack = 2 * (share * (1 - share) / len(values)) ** 0.5
     return float(np.percentile(values, 100 * max(share - slack, 0.0), method="inverted_cdf"))

@@ -69,12 +69,25 @@ def padded_rank(question: Question) -> int:
     return min(allowed) if allowed else largest
 
 
-def tighter(question: Question, limits: EngineLimits) -> Iterator[EngineLimits]:
-    """Limits one might try when the current ones need a replica too many: smaller budgets, fewer seats."""
+def largest_budget(question: Question, limits: EngineLimits) -> EngineLimits:
+    """The same limits with the largest token budget that `neighbours` tries."""
+    if question.scenario.engine.max_num_batched_tokens is not None:
+        return limits
+    own = limits.max_num_batched_tokens
+    return limits.model_copy(update={"max_num_batched_tokens": max(own, min(2 * own, _BUDGETS[0]))})
+
+
+def neighbours(question: Question, limits: EngineLimits) -> Iterator[EngineLimits]:
+    """Limits one might try when the current ones need a replica too many.
+
+    Smaller budgets and fewer seats, which shorten steps, and twice the budget, with which prompts take fewer
+    of them. (Not more: activations would take memory that no profile knows of.)
+    """
     wish = question.scenario.engine
     if wish.max_num_batched_tokens is None:
         for budget in _BUDGETS:
-            if limits.max_num_batched_tokens // 8 <= budget < limits.max_num_batched_tokens:
+            own = limits.max_num_batched_tokens
+            if own // 8 <= budget <= 2 * own and budget != own:
                 yield limits.model_copy(
                     update={
                         "max_num_batched_tokens": budget,

@@ -11,6 +11,7 @@ from advisor.search.origins import origin_of, terms_of
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Offer, Question, facts_of
 from advisor.search.trial import PoolTraffic, Trial
+from advisor.sim.setup import Router
 from advisor.spec.quantities import told_apart
 
 
@@ -68,7 +69,7 @@ def option_of(
         outcome=trial.outcome,
         checks=trial.checks,
         memory=variant.memory(plan.limits),
-        warnings=warnings,
+        warnings=(*warnings, *_routing(plan.variant.router, plan.replicas)),
         origin=origin_of(terms),
         is_reference=variant.way == "base" and bool(question.adapters.names),
     )
@@ -85,6 +86,15 @@ def _pools(replicas: tuple[int, ...], degree: int, traffic: tuple[PoolTraffic, .
             merged=p.fine_tuned,
         )
         for p, count in zip(traffic, replicas, strict=True)
+    )
+
+
+def _routing(router: Router, replicas: tuple[int, ...]) -> tuple[str, ...]:
+    """What the router must be able to do, where it is not one that any load balancer is."""
+    if router != "adapter-affinity" or max(replicas) < 2:
+        return ()
+    return (
+        "Counts on a router that keeps each adapter on one replica (adapter-affinity); see search.routers.",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from advisor.deployment import Variant, without_adapters
 from advisor.search.estimate import Demand, SteadyState, steady_state
 from advisor.search.floor import floor_reason
-from advisor.search.knobs import slot_choices, start_limits, tighter, with_slots
+from advisor.search.knobs import largest_budget, slot_choices, start_limits, with_slots
 from advisor.search.question import Question
 from advisor.search.sizing import Sized, fewest_replicas
 from advisor.search.trial import Plan, PoolTraffic, Runner, Trial, traffic_of
@@ -33,6 +33,12 @@ class SizedPlan:
     stagnant: bool
     tried: int
     floor: str = ""  # the limit that one request alone breaks, in words
+    on_trial: tuple[int, ...] = ()  # what the trial asked for, where more traffic asked for more replicas
+
+    @property
+    def growth(self) -> float:
+        """Replicas over those that the trial alone asked for."""
+        return sum(self.plan.replicas) / sum(self.on_trial) if self.on_trial else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ class Sizer:
         Not more than about twice the replicas that algebra asks for are tried.
         """
         limits, guess, tried = self._start(variant, traffic)
-        floor = self._floor(variant, limits, traffic)
+        floor = self.floor(variant, limits, traffic)
         if floor or variant.has_pools:
             replicas = tuple(self.guess(variant, limits, pool) for pool in traffic)
             return Screened(Plan(variant, limits, replicas), not floor, False, tried, floor)
@@ -110,14 +116,18 @@ class Sizer:
         sized = sizer.one_pool(variant, limits, traffic[0], guess)
         short = sized.plan.replicas[0] > guess or not sized.trial.holds
         if limits.max_loras and short:  # for want of slots? Algebra knows only means
-            sized = sizer.climbed(sized, self._rungs(variant, traffic[0]), traffic[0])
+            sized = sizer.climbed(sized, self.rungs(variant, traffic[0]), traffic[0])
         return Screened(sized.plan, sized.trial.holds, sized.stagnant, tried)
 
-    def _floor(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> str:
-        """The limit that requests alone break; of a hybrid, all requests as if their adapters were merged."""
+    def floor(self, variant: Variant, limits: EngineLimits, traffic: Sequence[PoolTraffic]) -> str:
+        """The limit that requests alone break; of a hybrid, all requests as if their adapters were merged.
+
+        With the largest budget that may be tried, so that no knob gets below it.
+        """
         pool = max(traffic, key=lambda pool: len(pool.trace))
         if variant.way == "hybrid":
             (pool,), limits = traffic_of("base", self.question.trial, ()), without_adapters(limits)
+        limits = largest_budget(self.question, limits)
         clock = self.runner.replica(variant, limits, fine_tuned=pool.fine_tuned).clock
         return floor_reason(variant, limits, clock, pool, self.question.scenario.objective) or ""
 
@@ -127,12 +137,12 @@ class Sizer:
         unmerged = traffic[-1]
         if variant.way in ("base", "merged"):
             return plain, self.guess(variant, plain, traffic[0]), 1
-        rungs = self._rungs(variant, unmerged)
+        rungs = self.rungs(variant, unmerged)
         guesses = [self.guess(variant, limits, unmerged) for limits in rungs]
         at = int(np.argmin(guesses))
         return rungs[at], guesses[at], len(rungs)
 
-    def _rungs(self, variant: Variant, traffic: PoolTraffic) -> list[EngineLimits]:
+    def rungs(self, variant: Variant, traffic: PoolTraffic) -> list[EngineLimits]:
         """The ladder of slots that leave room for the longest request; at least its first rung."""
         plain = start_limits(self.question, variant)
         slots = slot_choices(self.question, variant)
@@ -162,7 +172,7 @@ class Sizer:
         """
         screened = screened or self.screened(variant, (traffic,))
         best = self.one_pool(variant, screened.plan.limits, traffic, screened.plan.replicas[0])
-        rungs = self._rungs(variant, traffic)
+        rungs = self.rungs(variant, traffic)
         return replace(self.climbed(best, rungs, traffic), tried=len(rungs))
 
     def climbed(self, best: SizedPlan, rungs: Sequence[EngineLimits], traffic: PoolTraffic) -> SizedPlan:
@@ -221,20 +231,6 @@ class Sizer:
                 sized = replace(sized, plan=plan, trial=trial)
         return sized
 
-    def tightened(self, sized: SizedPlan, traffic: PoolTraffic) -> SizedPlan:
-        """Try smaller budgets and fewer seats: do they save a replica, or meet a limit that was not met?"""
-        best, tried = sized, sized.tried
-        for limits in tighter(self.question, sized.plan.limits):
-            tried += 1
-            count = best.plan.replicas[0] - 1 if best.trial.holds else best.plan.replicas[0]
-            if count < 1:
-                break
-            plan = Plan(sized.plan.variant, limits, (count,))
-            trial = self.runner.run(plan, (traffic,), self.duration_s)
-            if trial.holds:
-                best = self.one_pool(sized.plan.variant, limits, traffic, count)
-        return replace(best, tried=tried)
-
     def _rival(self, best: SizedPlan, limits: EngineLimits, traffic: PoolTraffic) -> SizedPlan:
         """A neighbour's result at the best's replica count; sized only if it could do with fewer."""
         plan = replace(best.plan, limits=limits)
@@ -283,6 +279,7 @@ def longest_request(traffic: PoolTraffic, variant: Variant) -> int:
     return int((traffic.trace.prompt_tokens + traffic.trace.output_tokens).max()) + gamma + 1
 
 
-def _rank(sized: SizedPlan) -> tuple[bool, int, float]:
-    """Smaller is better: holds, fewer replicas, less strain."""
-    return (not sized.trial.holds, sum(sized.plan.replicas), sized.trial.strain)
+def _rank(sized: SizedPlan) -> tuple[bool, int, float, float]:
+    """Smaller is better: holds, fewer replicas, less strain, then (all that tells without limits) faster."""
+    trial = sized.trial
+    return (not trial.holds, sum(sized.plan.replicas), trial.strain, trial.outcome.e2e.mean_s)

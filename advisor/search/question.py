@@ -44,9 +44,8 @@ class Question:
     engine: EngineCapability
     offers: tuple[Offer, ...]
     whole: Trace
-    trial: (
-        Trace  # a stretch of `whole` for the search: at about its mean rate, or its peak if fleets may scale
-    )
+    trial: Trace  # a stretch of `whole` for the search: about its mean rate, or its peak if fleets may scale
+    folder: Path = Path()  # where relative paths of the scenario start
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -82,9 +81,8 @@ def resolve(scenario: Scenario, profiles: Sequence[Profile] | None, folder: Path
             "workload: holds no request; allowed: at least one. Lengthen its duration or raise its rate."
         )
     offers = _offers(scenario, shipped_for(scenario, engine) if profiles is None else profiles, engine)
-    stretch_of = typical_stretch if scenario.autoscaling is None else busiest_stretch
-    trial = stretch_of(whole, scenario.search.requests)
-    return Question(scenario, model, adapters, engine, offers, whole, trial)
+    trial = decisive_stretch(scenario, whole, scenario.search.requests)
+    return Question(scenario, model, adapters, engine, offers, whole, trial, folder)
 
 
 def shipped() -> tuple[Profile, ...]:
@@ -138,6 +136,12 @@ def _price(device: str, scenario: Scenario) -> DevicePrice | None:
         return price_of(device, scenario.prices)
     except NotInCatalogError:
         return None
+
+
+def decisive_stretch(scenario: Scenario, trace: Trace, requests: int) -> Trace:
+    """What fixed fleets are sized on: the typical stretch, or the busiest where fleets may scale."""
+    chosen = typical_stretch if scenario.autoscaling is None else busiest_stretch
+    return chosen(trace, requests)
 
 
 def typical_stretch(trace: Trace, requests: int) -> Trace:

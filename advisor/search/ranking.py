@@ -2,7 +2,7 @@
 
 A first look at every variant on a part of the trial trace gives an order; then the cheapest come first, so
 that the knobs of what cannot come near the best price are not searched. All figures shown come from the
-same trial trace with the same seed; the best few are confirmed on a longer stretch.
+same trial trace with the same seed; the best few are confirmed on a longer stretch and on other draws.
 """
 
 from __future__ import annotations
@@ -14,16 +14,25 @@ from functools import partial
 from advisor.deployment import Variant
 from advisor.recommendation import Option
 from advisor.search.candidates import memory_reason, refused_option, variants
+from advisor.search.confirmation import (
+    Drawn,
+    Stretches,
+    confirm,
+    decisive_draw,
+    on_draw,
+    spread_of,
+    stretches,
+)
+from advisor.search.front import fronts
 from advisor.search.hybrid import hybrids
 from advisor.search.options import option_of
 from advisor.search.parallel import run_all
 from advisor.search.pools import SizedPlan
-from advisor.search.question import Offer, Question, stretch, typical_stretch
+from advisor.search.question import Offer, Question, typical_stretch
 from advisor.search.trial import traffic_for, traffic_of
-from advisor.search.work import Work, confirm, is_far, screen, size
+from advisor.search.work import Work, is_far, may_win, screen, size
 
 _CONFIRMED = 3
-_CONFIRM_FACTOR = 5
 _BATCH = 12
 """Pieces of work between two looks at the best price, whatever the number of processes: so is the answer."""
 _SCREEN_PART = 3
@@ -49,6 +58,7 @@ class Found:
     entries: tuple[Entry, ...]
     candidates: int
     simulations: int
+    final: Question | None = None  # the long stretch on which the best few were confirmed; None: the trial
 
     @property
     def best(self) -> Entry | None:
@@ -74,8 +84,9 @@ def search(question: Question, progress: Progress | None = None, jobs: int = 1) 
     simulations += sum(one.simulations for one in (*done, *again))
     entries = [*refused, *(one.entry for one in done if one not in misled), *(one.entry for one in again)]
     tell(0.7, "confirming the best on a longer stretch")
-    ranked, runs = _confirmed(question, slim, ranked_entries(question, entries), jobs)
-    return Found(tuple(ranked_entries(question, ranked)), candidates, simulations + runs)
+    on = stretches(question, slim)
+    ranked, runs = _confirmed(question, on, ranked_entries(question, entries), jobs)
+    return Found(with_fronts(question, ranked), candidates, simulations + runs, on.longer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +106,12 @@ class _Done:
             return self.best_usd_per_hour < best_usd_per_hour
         if not option.feasible or option.usd_per_hour is None:
             return False
-        was, now = (is_far(option.usd_per_hour, best) for best in (self.best_usd_per_hour, best_usd_per_hour))
-        return was and not now
+        prices = (self.best_usd_per_hour, best_usd_per_hour)
+        was, now = (is_far(option.usd_per_hour, best) for best in prices)
+        if (was and not now) or option.way != "multi-lora":
+            return was and not now
+        was, now = (may_win(self.work, option.devices, best, holds=True) for best in prices)
+        return now and not was
 
 
 def _sized(
@@ -158,21 +173,110 @@ def _entry(question: Question, sized: SizedPlan, offer: Offer, warnings: tuple[s
     return Entry(option_of(question, sized, offer, traffic, warnings), offer, sized, warnings)
 
 
-def _confirmed(question: Question, slim: Question, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
-    """Run the best few on a longer stretch; one that breaks there gets the replicas it needs."""
-    count = min(len(question.whole), _CONFIRM_FACTOR * len(question.trial))
-    if count <= len(question.trial):
-        return ranked, 0
-    longer = stretch(question.whole, 0, count)
-    on_longer = replace(slim, whole=longer, trial=longer)
-    chosen = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
-    tasks = [partial(confirm, slim, on_longer, e.sized) for e in chosen if e.sized is not None]
-    again: dict[str, Entry] = {}
+def _confirmed(question: Question, on: Stretches, ranked: list[Entry], jobs: int) -> tuple[list[Entry], int]:
+    """Run the best few on a longer stretch, the best on the draws; again where another becomes the best.
+
+    What the draws asked for more replicas is run on all of them only if it is still the best with those.
+    """
+    longer, drawn, simulations = set[str](), set[str](), 0
+    draws = on.draws  # hardest first once one option was run on all of them
+    grown: dict[str, Question] = {}  # by option: the draw that asked for more replicas
+    while True:
+        best = [e for e in ranked if e.option.feasible and not e.option.is_reference][:_CONFIRMED]
+        chosen = [e for e in best if e.option.key not in longer and on.longer is not None]
+        again: list[Entry] = []
+        if chosen:
+            longer.update(entry.option.key for entry in chosen)
+            tasks = [partial(confirm, on.trial, on.longer, e.sized) for e in chosen]  # type: ignore[arg-type]  # feasible: sized
+            for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
+                simulations += runs
+                again.append(_entry(question, sized, entry.offer, entry.warnings))
+        elif best and draws and best[0].option.key not in drawn:
+            entry, key = best[0], best[0].option.key
+            ordered, seen = _seen_on(draws, entry, jobs, stops=bool(drawn or grown) and key not in grown)
+            simulations += len(seen) * _pools(entry)
+            draws = ordered
+            hard = None if key in grown else decisive_draw(draws, seen)
+            if hard is None:
+                drawn.add(key)
+                option = entry.option.model_copy(update={"spread": spread_of(seen)})
+                again.append(replace(entry, option=option))
+            else:
+                grown[key] = hard
+                entry, runs = _grown(question, on.trial, hard, entry)
+                simulations += runs
+                again.append(entry)
+        else:
+            break
+        ranked = ranked_entries(question, _with(ranked, again))
+    again, runs = _reference(question, on, grown, ranked)
+    return _with(ranked, again), simulations + runs
+
+
+def _seen_on(
+    draws: tuple[Question, ...], entry: Entry, jobs: int, *, stops: bool
+) -> tuple[tuple[Question, ...], list[Drawn]]:
+    """The draws, hardest first, and what the entry did on them.
+
+    Args:
+        draws: what to run it on.
+        entry: feasible, so that it is sized.
+        jobs: processes.
+        stops: the draws are the hardest first already; stop at half of them if it failed on all those.
+    """
+    assert entry.sized is not None
+    seen: list[Drawn] = []
+    half = (len(draws) + 1) // 2
+    for part in (draws[:half], draws[half:]):
+        if not stops or not seen or any(one.holds for one in seen):
+            seen += run_all([partial(on_draw, draw, entry.sized) for draw in part], jobs)
+    if stops:
+        return draws, seen
+    order = sorted(range(len(draws)), key=lambda i: -seen[i].strain)
+    return tuple(draws[i] for i in order), [seen[i] for i in order]
+
+
+def _pools(entry: Entry) -> int:
+    return 0 if entry.sized is None else len(entry.sized.plan.replicas)
+
+
+def _with(ranked: Sequence[Entry], again: Sequence[Entry]) -> list[Entry]:
+    """The entries with those that were run again in their places."""
+    changed = {entry.option.key: entry for entry in again}
+    return [changed.get(entry.option.key, entry) for entry in ranked]
+
+
+def _reference(
+    question: Question, on: Stretches, grown: dict[str, Question], ranked: list[Entry]
+) -> tuple[list[Entry], int]:
+    """The base model on the best option's device, run on what the option was, so that the two compare."""
+    able = [entry for entry in ranked if entry.option.feasible]
+    best = next((e for e in able if not e.option.is_reference), None)
+    if best is None:
+        return [], 0
+    entry = next((e for e in able if e.option.is_reference and e.option.device == best.option.device), None)
     simulations = 0
-    for entry, (sized, runs) in zip(chosen, run_all(tasks, jobs), strict=True):
-        simulations += runs
-        again[entry.option.key] = _entry(question, sized, entry.offer, entry.warnings)
-    return [again.get(entry.option.key, entry) for entry in ranked], simulations
+    for part in (on.longer, grown.get(best.option.key)):
+        if entry is not None and entry.option.feasible and part is not None:
+            entry, runs = _grown(question, on.trial, part, entry)
+            simulations += runs
+    return ([] if entry is None else [entry]), simulations
+
+
+def _grown(question: Question, trial: Question, part: Question, entry: Entry) -> tuple[Entry, int]:
+    """An entry with the replicas that it needs on another part of the traffic."""
+    assert entry.sized is not None  # it is feasible
+    sized, runs = confirm(trial, part, entry.sized)
+    return (entry if sized is entry.sized else _entry(question, sized, entry.offer, entry.warnings)), runs
+
+
+def with_fronts(question: Question, ranked: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Each option with the metrics in which none beats it for its price."""
+    on = fronts([entry.option for entry in ranked], question.scenario.objective)
+    return tuple(
+        replace(entry, option=entry.option.model_copy(update={"pareto": on.get(entry.option.key, ())}))
+        for entry in ranked
+    )
 
 
 def ranked_entries(question: Question, entries: list[Entry]) -> list[Entry]:

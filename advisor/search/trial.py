@@ -53,8 +53,11 @@ class Trial:
     @property
     def strain(self) -> float:
         """Largest value over its limit; below 1 all limits hold. Infinite where a queue grows."""
-        if not self.steady:
-            return float("inf")
+        return self.excess if self.steady else float("inf")
+
+    @property
+    def excess(self) -> float:
+        """Largest value over its limit, also where a queue grows."""
         return max((_ratio(check) for check in self.checks), default=0.0)
 
 
@@ -177,7 +180,7 @@ class Runner:
     seed: int
     simulations: int = 0
     _replicas: dict[tuple[str, EngineLimits, bool], ReplicaSetup] = field(default_factory=dict)
-    _results: dict[tuple[str, EngineLimits, int, int], tuple[PoolTraffic, SimResult]] = field(
+    _results: dict[tuple[str, Router, EngineLimits, int, int], tuple[PoolTraffic, SimResult]] = field(
         default_factory=dict
     )  # by the identity of the traffic, which is kept with it: that of what is gone is given to another
 
@@ -212,7 +215,7 @@ class Runner:
         return Trial(tuple(results), outcome, checks, all(is_steady(result) for result in results))
 
     def _pool(self, variant: Variant, limits: EngineLimits, traffic: PoolTraffic, replicas: int) -> SimResult:
-        key = (variant.key, limits, id(traffic), replicas)
+        key = (variant.key, variant.router, limits, id(traffic), replicas)
         known = self._results.get(key)
         if known is None:
             if len(self._results) > 256:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from advisor.deployment import Variant
 from advisor.search.pools import Screened, SizedPlan, Sizer
 from advisor.search.question import Offer, Question
+from advisor.search.saving import moved, saved
 from advisor.search.trial import PoolTraffic, Runner, traffic_for
 
 _NEAR = 1.5
 """Knobs are searched for candidates whose price is within this factor of the best."""
+_UNBOUND = 1_000_000
 _FAR = 4.0
 """Sizing stops where a variant costs this many times the best."""
 
@@ -58,33 +61,24 @@ def size(question: Question, work: Work, best_usd_per_hour: float) -> tuple[Size
     return _sized(sizer, work, traffic, best_usd_per_hour), sizer.runner.simulations
 
 
-def confirm(question: Question, longer: Question, sized: SizedPlan) -> tuple[SizedPlan, int]:
-    """Run a plan on a longer trace, add the replicas that it needs there, and run that on the first again.
-
-    All options, and all studies of one, are so shown on the same requests.
-    """
-    sizer = sizer_of(longer)
-    traffic = traffic_for(sized.plan.variant, longer.trial, longer.adapters.names)
-    grown = _on_longer(sizer, sized, traffic)
-    simulations = sizer.runner.simulations
-    if grown is sized:
-        return sized, simulations
-    sizer = sizer_of(question)
-    traffic = traffic_for(sized.plan.variant, question.trial, question.adapters.names)
-    trial = sizer.runner.run(grown.plan, traffic, sizer.duration_s)
-    simulations += sizer.runner.simulations
-    return (replace(grown, trial=trial) if grown.trial.holds else grown), simulations
-
-
 def is_far(usd_per_hour: float, best_usd_per_hour: float) -> bool:
     """Whether a plan is so dear beside the best that its knobs are not searched."""
     return usd_per_hour > _NEAR * best_usd_per_hour
 
 
+def may_win(work: Work, devices: int, best_usd_per_hour: float, *, holds: bool) -> bool:
+    """Whether a pool would be cheaper than the best if its knobs saved it a replica, or made it hold."""
+    fewer = devices - (work.variant.terms.tensor_parallel if holds else 0)
+    return work.usd_per_device_hour * fewer < best_usd_per_hour
+
+
 def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
     variant, screened = work.variant, work.screened
-    if screened.floor:
-        return sizer.as_screened(screened, traffic)
+    if screened.floor:  # on the short trace; does the trial say so too?
+        floor = sizer.floor(variant, screened.plan.limits, traffic)
+        if floor:
+            return replace(sizer.as_screened(screened, traffic), floor=floor)
+        screened = replace(screened, holds=True, floor="")
     if variant.way == "merged":
         return sizer.several(variant, screened.plan.limits, traffic)
     if variant.way == "hybrid":
@@ -94,14 +88,21 @@ def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_
         sized = sizer.as_screened(screened, traffic)
         usd_per_hour = work.usd_per_device_hour * sized.plan.devices
         if is_far(usd_per_hour, best_usd_per_hour) if sized.trial.holds else not screened.holds:
-            return sized
+            if variant.way == "base":
+                return sized
+            return moved(sizer, sized, traffic[0], _most_to_win(work, best_usd_per_hour))
     if variant.way == "base":
         return sizer.one_pool(variant, screened.plan.limits, traffic[0], screened.plan.replicas[0])
     sized = sizer.multi_lora(variant, traffic[0], screened)
-    fewer = sized.plan.devices - (variant.terms.tensor_parallel if sized.trial.holds else 0)
-    if work.usd_per_device_hour * fewer < best_usd_per_hour:
-        sized = sizer.tightened(sized, traffic[0])
-    return sized
+    return saved(sizer, sized, traffic[0], _most_to_win(work, best_usd_per_hour))
+
+
+def _most_to_win(work: Work, best_usd_per_hour: float) -> int:
+    """Replicas with which a variant is still cheaper than the best; very many where there is no price."""
+    price = work.usd_per_device_hour * work.variant.terms.tensor_parallel
+    if float("inf") in (price, best_usd_per_hour):
+        return _UNBOUND
+    return math.ceil(best_usd_per_hour / price) - 1
 
 
 def _affordable(work: Work, best_usd_per_hour: float) -> int | None:
@@ -110,14 +111,3 @@ def _affordable(work: Work, best_usd_per_hour: float) -> int | None:
     if float("inf") in (price, best_usd_per_hour):
         return None
     return max(1, int(_FAR * best_usd_per_hour / price))
-
-
-def _on_longer(sizer: Sizer, sized: SizedPlan, traffic: tuple[PoolTraffic, ...]) -> SizedPlan:
-    """The same plan on other traffic, with more replicas if it needs them there."""
-    trial = sizer.runner.run(sized.plan, traffic, sizer.duration_s)
-    if trial.holds:
-        return sized
-    plan = sized.plan
-    if plan.variant.has_pools:
-        return sizer.several(plan.variant, plan.limits, traffic)
-    return sizer.one_pool(plan.variant, plan.limits, traffic[0], plan.replicas[0])

@@ -27,6 +27,7 @@ from advisor.spec.yamlfile import lines_of, parse_mapping, read_source, write_ma
 SCHEMA_VERSION = 1
 
 Way = Literal["base", "multi-lora", "merged", "hybrid"]
+Router = Literal["least-outstanding", "adapter-affinity", "round-robin"]
 
 
 class Search(Spec):
@@ -45,6 +46,17 @@ class Search(Spec):
     )
     max_replicas: int = Field(64, ge=1, le=10_000, description="No option grows beyond this many replicas.")
     requests: int = Field(2000, ge=100, le=10_000_000, description="Requests of one simulated trial.")
+    routers: tuple[Router, ...] = Field(
+        ("least-outstanding", "adapter-affinity"),
+        min_length=1,
+        description=(
+            "Rules by which replicas of a multi-LoRA pool may share requests. The first is used unless "
+            "another saves a replica or meets a limit; adapter-affinity keeps an adapter on one replica."
+        ),
+    )
+    draws: int = Field(
+        4, ge=0, le=100, description="Other draws of the workload on which the best option is run; 0: none."
+    )
 
 
 def _form(value: object) -> str:

@@ -50,7 +50,7 @@ def study(question: Question, found: Found, shown: Entry | None, jobs: int) -> S
         partial(_run, explain_plan, slim, plan, shown.option.key),
         partial(_run, knee, slim, plan),
         partial(_run, slot_sweep, slim, plan),
-        *(partial(_run, headroom, slim, sized) for _, sized in named),
+        *(partial(_run, headroom, found.final or slim, sized) for _, sized in named),
         *turn_tasks(slim, found),
     ]
     results, runs = zip(*run_all(tasks, jobs), strict=True)

@@ -33,6 +33,7 @@ class Rival:
     key: str
     plan: Plan
     usd_per_device_hour: float
+    growth: float = 1.0  # more replicas than the trial asks for, as more traffic asked for them
 
 
 def turn_tasks(question: Question, found: Found) -> list[TurnTask]:
@@ -82,7 +83,7 @@ def _rivals(found: Found) -> list[Rival]:
         option = entry.option
         if entry.sized is None or option.is_reference or option.usd_per_device_hour is None:
             continue
-        rival = Rival(option.key, entry.sized.plan, option.usd_per_device_hour)
+        rival = Rival(option.key, entry.sized.plan, option.usd_per_device_hour, entry.sized.growth)
         chosen.setdefault((option.way, option.device), rival)
     return list(chosen.values())[:_RIVALS]
 
@@ -112,9 +113,15 @@ def _turn(what: str, value: str, best: str, question: Question, rivals: Sequence
         sized, runs = _resized(question, rival.plan)
         simulations += runs
         if sized.trial.holds:
-            rows.append((rival.usd_per_device_hour * sized.plan.devices, rival.key))
+            devices = sized.plan.variant.terms.tensor_parallel * _in_proportion(sized.plan, rival.growth)
+            rows.append((rival.usd_per_device_hour * devices, rival.key))
     price, key = min(rows) if rows else (None, "none of the best few")
     return Turn(what=what, value=value, recommended=key, usd_per_hour=price, turns=key != best), simulations
+
+
+def _in_proportion(plan: Plan, growth: float) -> int:
+    """Replicas of a plan that was sized on the trial, with what more traffic asked for beyond it."""
+    return max(sum(plan.replicas), round(sum(plan.replicas) * growth))
 
 
 def _resized(question: Question, plan: Plan) -> tuple[SizedPlan, int]:

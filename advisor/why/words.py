@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from advisor.recommendation import Option, SloCheck, cause_word
 from advisor.search.question import Question
-from advisor.search.ranking import Found
+from advisor.search.ranking import Entry, Found
 from advisor.spec.objective import Objective
 from advisor.spec.quantities import duration_text, told_apart
 from advisor.spec.spec import Origin
@@ -63,6 +63,7 @@ def summary_of(question: Question, found: Found) -> str:
             )
         else:
             parts.append(f"max_loras is {option.limits.max_loras}, as you set it ({kept}).")
+    parts.extend(_draws(best))
     parts.extend(_margin(found, option))
     parts.extend(_rival(found, option))
     reference = next(
@@ -140,6 +141,26 @@ def limits_words(checks: tuple[SloCheck, ...]) -> str:
                 f"{check.metric.upper()} p{check.percentile:g} {value} {unit} (limit {limit} {unit})"
             )
     return ", ".join(texts) if texts else "no latency limit was asked and no queue grows"
+
+
+def _draws(entry: Entry) -> list[str]:
+    """How it fared on other draws of the workload, and what they asked for beyond the trial."""
+    spread = entry.option.spread
+    if spread is None:
+        return _grown(entry)
+    if spread.holding == spread.draws:
+        return [*_grown(entry), f"On {spread.draws} other draws of the workload every limit held as well."]
+    held = f"{spread.holding} of {spread.draws}"
+    return [*_grown(entry), f"On other draws of the workload every limit held in {held}."]
+
+
+def _grown(entry: Entry) -> list[str]:
+    """What longer traffic asked for beyond the trial."""
+    sized = entry.sized
+    if sized is None or not sized.on_trial:
+        return []
+    few, many = sum(sized.on_trial), sum(sized.plan.replicas)
+    return [f"For the short trial shown {few} would do; longer stretches of the workload ask for {many}."]
 
 
 def _margin(found: Found, option: Option) -> list[str]:
@@ -232,7 +253,7 @@ def next_steps(found: Found) -> tuple[str, ...]:
         option = best.option
         steps.append(
             f"Look inside: advisor simulate SCENARIO --way {option.way} --device {option.device} "
-            f"--replicas {option.replicas} --requests requests.parquet"
+            f"--replicas {option.replicas}{_router(option)} --requests requests.parquet"
             if option.way != "merged"
             else f"Look inside: advisor simulate SCENARIO --way merged --device {option.device}"
         )
@@ -247,6 +268,10 @@ def next_steps(found: Found) -> tuple[str, ...]:
         "Put your own prices under prices.own: one chip differs by more than four times between sellers."
     )
     return tuple(steps)
+
+
+def _router(option: Option) -> str:
+    return "" if option.router == "least-outstanding" else f" --router {option.router}"
 
 
 def _weak_terms(found: Found) -> list[str]:

@@ -20,6 +20,8 @@ from advisor.recommendation import (
     SloCheck,
     SlotSweep,
     SpecChoice,
+    Spread,
+    SpreadOf,
     TermOrigin,
     Turn,
     WorkloadFacts,
@@ -159,6 +161,17 @@ def option(
             max_cpu_loras=40 if lora else 0,
             max_lora_rank=16 if lora else 0,
         ),
+        pareto=("ttft", "tpot") if lora and not bound else (),
+        spread=Spread(
+            draws=4,
+            holding=3,
+            limits=(
+                SpreadOf(metric="ttft", percentile=99.0, limit=0.2, low=0.12, median=0.15, high=0.21),
+                SpreadOf(metric="tpot", percentile=99.0, limit=0.05, low=0.02, median=0.02, high=0.03),
+            ),
+        )
+        if lora and not bound
+        else None,
         router="adapter-affinity" if lora else "least-outstanding",
         memory_share=0.92,
         feasible=not bound,

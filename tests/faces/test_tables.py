@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.recommendation import Recommendation
-from advisor.tables import ranking, reasons, units
+from advisor.tables import fronts, ranking, reasons, units
 from advisor.tables.table import Column, Table, escape
 from advisor.text import Style, clean, columns_width, table
 
@@ -26,6 +26,8 @@ ALL = (
     "memory",
     "turns",
     "terms",
+    "fronts",
+    "draws",
 )
 
 
@@ -40,7 +42,7 @@ def every_table(rec: Recommendation) -> dict[str, Table]:
         ranking.settings(best), reasons.differences(rec.explanation),
         reasons.causes(rec.explanation.base, rec.explanation.deployment), reasons.knee(rec.knee),
         reasons.slots(rec.slots), reasons.memory(best.memory), reasons.turns(rec, rec.turns),
-        reasons.terms(rec.terms),
+        reasons.terms(rec.terms), fronts.fronts(rec), fronts.spread(best),
     )  # fmt: skip
     return dict(zip(ALL, tables, strict=True))
 

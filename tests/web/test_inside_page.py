@@ -67,6 +67,21 @@ def test_a_merged_option_has_pools_to_choose_from_and_no_slots(
     until(app, lambda a: "Replica 1 of" in said(a))
 
 
+def test_a_stretch_stays_while_the_page_waits_for_a_simulation(
+    app: Any, answer: tuple[Question, Recommendation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of the page that shows no slider makes Streamlit forget what it was set to."""
+    moved(app, "inside")
+    until(app, lambda a: "Replica 1 of" in said(a))
+    app.slider(key="inside stretch").set_value((10.0, 12.0)).run()
+    with monkeypatch.context() as waiting:
+        waiting.setattr("advisor.web.pages.inside.simulated", lambda *_: None)
+        app.run()
+    app.run()
+    assert not app.exception
+    assert tuple(app.slider(key="inside stretch").value) == (10.0, 12.0)
+
+
 @pytest.mark.parametrize("path", ["why", "inside"])
 def test_without_an_answer_the_page_says_where_to_ask(path: str, fake_api: FakeApi) -> None:
     assert "No answer yet" in said(moved(opened(), path))

@@ -15,6 +15,7 @@ from advisor.web.parts.simulated import simulated
 
 _FIRST_S: Final = 60.0
 _STRETCH: Final = "inside stretch"
+_KEPT: Final = "inside stretch that was shown last"
 _MOST_POOLS: Final = 200
 
 
@@ -74,6 +75,8 @@ def _look(inside: Inside) -> None:
     if st.session_state.get("inside run") != run:
         st.session_state["inside run"] = run
         st.session_state[_STRETCH] = (0.0, min(_FIRST_S, end_s))
+    elif _STRETCH not in st.session_state:  # the slider was not shown for a while, and forgot
+        st.session_state[_STRETCH] = st.session_state[_KEPT]
     whole = states_of(inside, replica)
     show.chart(
         Figure(
@@ -81,7 +84,7 @@ def _look(inside: Inside) -> None:
         ),
         on_select=lambda chosen: _zoom(chosen, end_s),
     )
-    st.session_state[_STRETCH] = st.session_state[_STRETCH]  # kept while another page is open
+    st.session_state[_KEPT] = st.session_state[_STRETCH]
     chosen: Any = st.slider("Stretch of time (s)", 0.0, end_s, step=_step(end_s), key=_STRETCH)
     from_s, to_s = chosen
     if not to_s > from_s:
