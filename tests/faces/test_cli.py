@@ -188,7 +188,7 @@ class TestRecommend:
     ) -> None:
         seen["answer"] = InputError("adapter '\x1b[31mred\r' is not there.")
         _, _, err = cli("recommend", str(SHIPPED))
-        assert err == "advisor: adapter '?[31mred?' is not there.\n"
+        assert err == "advisor: adapter '\\x1b[31mred\\r' is not there.\n"
 
 
 def unmet() -> Recommendation:

@@ -131,7 +131,18 @@ def test_the_users_target_is_taken() -> None:
 def test_the_answer_does_not_depend_on_the_number_of_processes(quick: tuple[Question, Found, Found]) -> None:
     one, fixed, found = quick
     entries, _ = autoscaled(one, fixed.entries, jobs=2)
-    assert [entry.option for entry in entries] == [only_scaled(found)]
+    assert [entry.option for entry in entries] == [only_scaled(found).model_copy(update={"pareto": ()})]
+
+
+def test_the_fronts_are_those_of_fixed_and_scaled_fleets_together(
+    quick: tuple[Question, Found, Found],
+) -> None:
+    found = quick[2]
+    scaled, fixed = (entry.option for entry in found.entries)  # the cheaper one first
+    assert scaled.pareto == fixed.pareto == ("ttft",)  # one is cheaper, the other faster
+    assert scaled.outcome is not None
+    assert fixed.outcome is not None
+    assert fixed.outcome.ttft.p90_s < scaled.outcome.ttft.p90_s
 
 
 def test_the_busiest_stretch_is_the_shortest() -> None:
