@@ -17,7 +17,12 @@ class Cost:
 
 
 def cost_of(
-    devices: float, usd_per_device_hour: float, tokens_per_s: float, output_tokens_per_s: float
+    devices: float,
+    usd_per_device_hour: float,
+    tokens_per_s: float,
+    output_tokens_per_s: float,
+    *,
+    beside_usd_per_hour: float = 0.0,
 ) -> Cost:
     """Price by the hour, and by the million tokens at this load, idle time included.
 
@@ -26,8 +31,9 @@ def cost_of(
         usd_per_device_hour: for one of them.
         tokens_per_s: prompt and output tokens of finished requests a second, over all replicas.
         output_tokens_per_s: output tokens alone.
+        beside_usd_per_hour: what is paid beside the devices, such as a draft's training.
     """
-    hourly = devices * usd_per_device_hour
+    hourly = devices * usd_per_device_hour + beside_usd_per_hour
 
     def per_million(rate: float) -> float | None:
         return hourly / (rate * _SECONDS_PER_HOUR) * 1e6 if rate > 0 else None

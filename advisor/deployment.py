@@ -52,6 +52,7 @@ class Drafting:
     origin: Origin
     note: str = ""
     name: str = ""  # tells drafts of one method apart, such as eagle3-custom; empty: the method
+    training_usd_per_hour: float = 0.0  # of a custom draft, spread over the months in which it serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class Variant:
         draft = "plain" if spec is None else f"{spec.name or spec.term.method}x{spec.draft_length}"
         way = f"{self.way}-{len(self.hottest)}" if self.hottest else self.way
         return f"{way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}/{draft}"
+
+    @property
+    def training_usd_per_hour(self) -> float:
+        """What its own draft cost to train, by the hour; paid once, however many replicas use it."""
+        return 0.0 if self.drafting is None else self.drafting.training_usd_per_hour
 
     def memory(self, limits: EngineLimits) -> MemoryPlan:
         """Memory of one device of a replica with these limits."""

@@ -104,6 +104,9 @@ class SpecChoice(Spec):
     draft_length: int
     base_tokens_per_step: float
     adapter_tokens_per_step: float
+    training_usd_per_hour: float = Field(
+        0.0, description="Of a custom draft, spread over its months; part of the option's price."
+    )
     origin: Origin
     note: str = ""
 

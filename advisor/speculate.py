@@ -23,7 +23,15 @@ def drafting_of(draft: Draft, terms: ModelTerms, draft_length: int) -> Drafting 
         draft = draft.model_copy(update={"base_acceptance": term.acceptance})
     base, adapter = acceptance_of(draft)
     origin = worst(term.origin, base.origin, adapter.origin)
-    return Drafting(term, draft_length, base, adapter, origin, f"acceptance for adapters: {adapter.source}")
+    return Drafting(
+        term,
+        draft_length,
+        base,
+        adapter,
+        origin,
+        f"acceptance for adapters: {adapter.source}",
+        training_usd_per_hour=0.0 if draft.training is None else draft.training.usd_per_hour,
+    )
 
 
 def _term(draft: Draft, terms: ModelTerms) -> DraftTerm | None:

@@ -105,7 +105,8 @@ class Stand:
 
     def _priced(self, replicas: int, trial: Trial) -> Sized:
         replicas += self.rival.extra
-        return Sized(replicas, replicas * self.rival.usd_per_replica_hour, trial)
+        usd_per_hour = replicas * self.rival.usd_per_replica_hour + self.variant.training_usd_per_hour
+        return Sized(replicas, usd_per_hour, trial)
 
     def _run(self, replicas: int) -> Trial:
         plan = Plan(self.variant, self.rival.plan.limits, (replicas,))
@@ -221,12 +222,12 @@ class Judge:
         """Replicas beyond which a rival cannot win."""
         scenario = self.question.scenario
         most = scenario.search.max_replicas * len(rival.plan.replicas)
-        unit = rival.usd_per_replica_hour
+        unit, beside = rival.usd_per_replica_hour, rival.plan.variant.training_usd_per_hour
         if scenario.objective.budget is not None:
-            most = min(most, math.floor(scenario.objective.budget / unit + _CENT))
+            most = min(most, math.floor((scenario.objective.budget - beside) / unit + _CENT))
         if best is not None and not self._fastest:
             cheaper = -_CENT if best[0] is self.rivals[0] else _CENT
-            most = min(most, math.floor(best[1].usd_per_hour / unit + cheaper))
+            most = min(most, math.floor((best[1].usd_per_hour - beside) / unit + cheaper))
         return most
 
 

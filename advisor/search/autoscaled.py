@@ -167,7 +167,8 @@ def _entry(question: Question, fixed: Entry, run: Run, start_up: StartUp) -> Ent
         output = facts.rate_rps * facts.output_tokens_mean
         tokens = output + facts.rate_rps * facts.prompt_tokens_mean
         devices = run.mean_replicas * plan.variant.terms.tensor_parallel
-        cost = cost_of(devices, price.usd_per_hour, tokens, output)
+        beside = plan.variant.training_usd_per_hour
+        cost = cost_of(devices, price.usd_per_hour, tokens, output, beside_usd_per_hour=beside)
         update |= {
             "usd_per_hour": cost.usd_per_hour,
             "usd_per_mtok": cost.usd_per_mtok,

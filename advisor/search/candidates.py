@@ -168,5 +168,6 @@ def spec_choice(drafting: Drafting | None) -> SpecChoice | None:
         base_tokens_per_step=drafting.base.tokens_per_step(drafting.draft_length),
         adapter_tokens_per_step=drafting.adapter.tokens_per_step(drafting.draft_length),
         origin=drafting.origin,
+        training_usd_per_hour=drafting.training_usd_per_hour,
         note=drafting.note,
     )

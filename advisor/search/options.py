@@ -40,7 +40,12 @@ def option_of(
     degree, price = variant.terms.tensor_parallel, offer.price
     cost = None
     if price is not None:
-        cost = cost_of(plan.devices, price.usd_per_hour, *_tokens_per_s(question, trial))
+        cost = cost_of(
+            plan.devices,
+            price.usd_per_hour,
+            *_tokens_per_s(question, trial),
+            beside_usd_per_hour=variant.training_usd_per_hour,
+        )
     reason, bound = _reason(question, sized, None if cost is None else cost.usd_per_hour)
     terms = terms_of(variant, trial.outcome)
     return Option(

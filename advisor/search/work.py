@@ -35,7 +35,11 @@ class Work:
     @property
     def screened_usd_per_hour(self) -> float:
         """Price of the first plan; infinite where it does not hold."""
-        return self.usd_per_device_hour * self.screened.plan.devices if self.screened.holds else float("inf")
+        return self.usd_per_hour(self.screened.plan.devices) if self.screened.holds else float("inf")
+
+    def usd_per_hour(self, devices: int) -> float:
+        """Price of so many devices, with a draft's training; infinite where no price is known."""
+        return self.usd_per_device_hour * devices + self.variant.training_usd_per_hour
 
 
 def sizer_of(question: Question) -> Sizer:
@@ -69,7 +73,7 @@ def is_far(usd_per_hour: float, best_usd_per_hour: float) -> bool:
 def may_win(work: Work, devices: int, best_usd_per_hour: float, *, holds: bool) -> bool:
     """Whether a pool would be cheaper than the best if its knobs saved it a replica, or made it hold."""
     fewer = devices - (work.variant.terms.tensor_parallel if holds else 0)
-    return work.usd_per_device_hour * fewer < best_usd_per_hour
+    return work.usd_per_hour(fewer) < best_usd_per_hour
 
 
 def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_per_hour: float) -> SizedPlan:
@@ -86,7 +90,7 @@ def _sized(sizer: Sizer, work: Work, traffic: tuple[PoolTraffic, ...], best_usd_
         return sizer.several(variant, rest.plan.limits, traffic)
     if not screened.holds or is_far(work.screened_usd_per_hour, best_usd_per_hour):
         sized = sizer.as_screened(screened, traffic)
-        usd_per_hour = work.usd_per_device_hour * sized.plan.devices
+        usd_per_hour = work.usd_per_hour(sized.plan.devices)
         if is_far(usd_per_hour, best_usd_per_hour) if sized.trial.holds else not screened.holds:
             if variant.way == "base":
                 return sized
@@ -102,7 +106,7 @@ def _most_to_win(work: Work, best_usd_per_hour: float) -> int:
     price = work.usd_per_device_hour * work.variant.terms.tensor_parallel
     if float("inf") in (price, best_usd_per_hour):
         return _UNBOUND
-    return math.ceil(best_usd_per_hour / price) - 1
+    return math.ceil((best_usd_per_hour - work.variant.training_usd_per_hour) / price) - 1
 
 
 def _affordable(work: Work, best_usd_per_hour: float) -> int | None:

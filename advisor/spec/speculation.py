@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from advisor.spec.spec import Origin, Spec
 
 Share = Annotated[float, Field(ge=0, le=1)]
+HOURS_PER_MONTH: Final = 8766.0 / 12.0
+"""Of a mean year of 365.25 days."""
 
 
 class Acceptance(Spec):
@@ -41,6 +43,20 @@ class Acceptance(Spec):
         return cls(marginals=tuple(rate**i for i in range(1, positions + 1)), source="independent acceptance")
 
 
+class Training(Spec):
+    """What it costs to train a draft of one's own, spread evenly over the time in which it serves."""
+
+    usd: float = Field(ge=0, le=1e9, description="For the whole training: devices, data, people.")
+    months: float = Field(
+        gt=0, le=120, description="Until it is trained anew: the fine-tunes, or the base, change."
+    )
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Over calendar hours, busy or not, as the devices are paid."""
+        return self.usd / (self.months * HOURS_PER_MONTH)
+
+
 class Draft(Spec):
     """A way to draft tokens, with its acceptance for the base and for the adapters."""
 
@@ -63,6 +79,18 @@ class Draft(Spec):
     custom: bool = Field(
         False, description="A draft trained for the fine-tunes: keeps the base's acceptance."
     )
+    training: Training | None = Field(
+        None, description="Of a custom draft: what it costs, added to the price of what uses it."
+    )
+
+    @model_validator(mode="after")
+    def _training_is_for_custom_drafts(self) -> Draft:
+        if self.training is not None and not self.custom:
+            raise ValueError(
+                "training is given and custom is false; allowed: training of a custom draft. "
+                "Write custom: true"
+            )
+        return self
 
 
 class Speculation(Spec):

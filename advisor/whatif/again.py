@@ -136,7 +136,7 @@ class _Waiting:
     def usd_per_hour(self, replicas: int) -> float:
         """Price of so many replicas; infinite where none is known."""
         price = math.inf if self.offer.price is None else self.offer.price.usd_per_hour
-        return replicas * self.variant.terms.tensor_parallel * price
+        return replicas * self.variant.terms.tensor_parallel * price + self.variant.training_usd_per_hour
 
 
 _Result = tuple[SizedPlan, int, int]
@@ -165,10 +165,11 @@ def _all_sized(question: Question, waiting: Sequence[_Waiting], jobs: int) -> li
 
 def _affordable(one: _Waiting, usd_per_hour: float) -> int | None:
     """Replicas that cost no more, of what does not meet the objective in the answer; None: any number."""
-    each = one.usd_per_hour(1)
+    beside = one.variant.training_usd_per_hour
+    each = one.usd_per_hour(1) - beside
     if one.kept.option.feasible or math.inf in (each, usd_per_hour):
         return None
-    return max(1, math.floor(usd_per_hour / each + 1e-9))
+    return max(1, math.floor((usd_per_hour - beside) / each + 1e-9))
 
 
 def _variants(question: Question, kept: Sequence[Kept]) -> tuple[list[Entry], list[_Waiting]]:

@@ -8,7 +8,7 @@ from functools import partial
 
 from advisor.deployment import Variant
 from advisor.profile import LoraTerm, Provenance
-from advisor.recommendation import Turn, cause_word
+from advisor.recommendation import Option, Turn, cause_word
 from advisor.search.origins import terms_of
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question
@@ -61,7 +61,7 @@ def price_turn(found: Found) -> Turn | None:
     other = next((e.option for e in found.entries if _other_device(e, best)), None)
     if other is None or other.usd_per_hour is None:
         return None
-    price = other.usd_per_hour / best.option.devices
+    price = (other.usd_per_hour - _training(best.option)) / best.option.devices
     return Turn(
         what=f"price of {best.option.device}",
         value=f"above {price:.2f} USD/h a device (now {best.option.usd_per_device_hour:.2f})",
@@ -69,6 +69,10 @@ def price_turn(found: Found) -> Turn | None:
         usd_per_hour=other.usd_per_hour,
         turns=True,
     )
+
+
+def _training(option: Option) -> float:
+    return 0.0 if option.speculation is None else option.speculation.training_usd_per_hour
 
 
 def _other_device(entry: Entry, best: Entry) -> bool:
@@ -114,7 +118,8 @@ def _turn(what: str, value: str, best: str, question: Question, rivals: Sequence
         simulations += runs
         if sized.trial.holds:
             devices = sized.plan.variant.terms.tensor_parallel * _in_proportion(sized.plan, rival.growth)
-            rows.append((rival.usd_per_device_hour * devices, rival.key))
+            usd_per_hour = rival.usd_per_device_hour * devices + rival.plan.variant.training_usd_per_hour
+            rows.append((usd_per_hour, rival.key))
     price, key = min(rows) if rows else (None, "none of the best few")
     return Turn(what=what, value=value, recommended=key, usd_per_hour=price, turns=key != best), simulations
 

@@ -123,7 +123,10 @@ def _price(option: Option) -> str:
     if option.usd_per_hour is None:
         return "price unknown"
     mtok = f", {option.usd_per_mtok:.3g} USD per million tokens" if option.usd_per_mtok is not None else ""
-    return f"{option.usd_per_hour:.2f} USD/h{mtok}"
+    spec = option.speculation
+    training = 0.0 if spec is None else spec.training_usd_per_hour
+    of_it = f" ({training:.2f} of it for the draft's training)" if training else ""
+    return f"{option.usd_per_hour:.2f} USD/h{of_it}{mtok}"
 
 
 def limits_words(checks: tuple[SloCheck, ...]) -> str:
