@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor import __version__
 from advisor.breakeven.asked import break_even as break_even
 from advisor.certainty import Certainty
-from advisor.deployment import Choice, Variant
-from advisor.errors import InfeasibleError, InputError, validated
+from advisor.chosen import set_up
+from advisor.deployment import Choice
 from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin, WorkloadFacts
 from advisor.robustness.certainty import certainty_of
 from advisor.search.beside import with_others
-from advisor.search.candidates import memory_reason, variants
-from advisor.search.knobs import start_limits, with_slots
-from advisor.search.options import option_of
 from advisor.search.origins import terms_of
 from advisor.search.parallel import default_jobs
-from advisor.search.pools import SizedPlan, Sizer
-from advisor.search.question import Offer, Question, facts_of, resolve
+from advisor.search.question import Question, facts_of, resolve
 from advisor.search.ranking import Entry, Found, search
 from advisor.search.tokens import offers_by_token
-from advisor.search.trial import Plan, PoolTraffic, Runner, by_popularity, traffic_for
 from advisor.sim.result import SimResult
-from advisor.spec.engine import EngineLimits, EngineWish
 from advisor.spec.scenario import Scenario
-from advisor.spec.speculation import Draft
 from advisor.trace.trace import Trace
 from advisor.why.explain import explain_plan
 from advisor.why.scaling import summary_with_others
@@ -180,8 +173,8 @@ def simulate(
     Raises:
         InputError: a bad name, file or knob, or a choice that cannot run (the sentence says why).
     """
-    _, _, entry, traffic = _chosen(scenario, choice, profiles, folder)
-    assert entry.sized is not None  # _chosen raises otherwise
+    _, _, entry, traffic = set_up(scenario, choice, profiles, folder)
+    assert entry.sized is not None  # set_up raises otherwise
     done = iter(entry.sized.trial.results)
     pools = tuple((pool.name, pool.trace, next(done)) for pool in traffic if len(pool.trace))
     return Simulation(entry.option, pools)
@@ -195,100 +188,6 @@ def explain(
     Raises:
         InputError: as `simulate`.
     """
-    question, runner, entry, _ = _chosen(scenario, choice, profiles, folder)
-    assert entry.sized is not None  # _chosen raises otherwise
+    question, runner, entry, _ = set_up(scenario, choice, profiles, folder)
+    assert entry.sized is not None  # set_up raises otherwise
     return explain_plan(question, runner, entry.sized.plan, entry.option.key)
-
-
-def _chosen(
-    scenario: Scenario, choice: Choice, profiles: Sequence[Profile] | None, folder: Path
-) -> tuple[Question, Runner, Entry, tuple[PoolTraffic, ...]]:
-    """Set up, size (where asked) and run the deployment of a choice on the whole trace."""
-    question = resolve(_narrowed(scenario, choice), profiles, folder)
-    question = replace(question, trial=question.whole)
-    variant, offer, warnings = _variant(question, choice)
-    runner = Runner(scenario.objective, question.ranks, scenario.seed)
-    duration_s = max(question.trial.duration_s, 1e-9)
-    sizer = Sizer(question, runner, duration_s)
-    traffic = traffic_for(variant, question.trial, question.adapters.names)
-    reason = memory_reason(question, variant, traffic[0])
-    if reason is not None:
-        raise InfeasibleError(
-            f"{variant.key}: {reason}. Choose a larger device, more tensor parallelism or fewer slots."
-        )
-    sized = _run(sizer, choice, variant, traffic)
-    option = option_of(question, sized, offer, traffic, warnings)
-    return question, runner, Entry(option, offer, sized, warnings), traffic
-
-
-def _narrowed(scenario: Scenario, choice: Choice) -> Scenario:
-    """The scenario with everything that the choice fixes."""
-    knobs = {
-        name: getattr(choice, name)
-        for name in ("max_loras", "max_cpu_loras", "max_num_seqs", "max_num_batched_tokens")
-        if getattr(choice, name) is not None
-    }
-    engine = validated(EngineWish, scenario.engine.model_dump() | knobs, "engine with the deployment's knobs")
-    drafts = tuple(d for d in scenario.speculation.drafts if d.method == choice.draft)
-    if choice.draft != "none" and not drafts:
-        drafts = (Draft(method=choice.draft),)
-    speculation = scenario.speculation.model_copy(
-        update={"drafts": drafts, "draft_lengths": (choice.draft_length,)}
-    )
-    search_ = scenario.search.model_copy(
-        update={
-            "ways": (choice.way,),
-            "tensor_parallel": (choice.tensor_parallel,),
-            "routers": (choice.router,),
-        }
-    )
-    return scenario.model_copy(
-        update={"engine": engine, "speculation": speculation, "search": search_, "devices": (choice.device,)}
-    )
-
-
-def _variant(question: Question, choice: Choice) -> tuple[Variant, Offer, tuple[str, ...]]:
-    for item in variants(question):
-        if isinstance(item, Option):
-            if choice.draft == "none" or not item.key.endswith("/plain"):
-                raise InfeasibleError(f"{item.key}: {item.reason}.")
-        elif (item[0].drafting is None) == (choice.draft == "none"):
-            variant = replace(item[0], router=choice.router, hottest=_hottest(question, choice))
-            return variant, question.offers[0], item[1]
-    raise InputError(
-        f"way is {choice.way}; allowed: base; multi-lora, merged and hybrid where there are adapters."
-    )
-
-
-def _hottest(question: Question, choice: Choice) -> tuple[int, ...]:
-    """The adapters that a choice merges beside a pool of the others."""
-    if choice.way != "hybrid":
-        if choice.hottest is not None:
-            raise InputError(f"hottest is {choice.hottest}; allowed: left out, unless the way is hybrid.")
-        return ()
-    order, wanted = by_popularity(question.whole), choice.hottest or 1
-    if wanted >= len(question.whole.adapters) or wanted > len(order):
-        most = min(len(order), len(question.whole.adapters) - 1)
-        raise InputError(
-            f"hottest is {wanted}; allowed: 1 to {most}, fewer than the adapters that are asked for. "
-            "To merge all of them, the way is merged."
-        )
-    return order[:wanted]
-
-
-def _run(sizer: Sizer, choice: Choice, variant: Variant, traffic: tuple[PoolTraffic, ...]) -> SizedPlan:
-    if choice.replicas is None:
-        if variant.has_pools:
-            plan = sizer.screened(variant, traffic).plan
-            if variant.way == "hybrid":
-                plan = sizer.multi_lora(variant, traffic[-1]).plan
-            return sizer.several(variant, plan.limits, traffic)
-        if choice.way == "multi-lora":
-            return sizer.multi_lora(variant, traffic[0])
-        return sizer.one_pool(variant, start_limits(sizer.question, variant), traffic[0])
-    limits: EngineLimits = start_limits(sizer.question, variant)
-    if choice.way in ("multi-lora", "hybrid"):
-        slots = choice.max_loras or max(len(traffic[-1].adapters), 1)
-        limits = with_slots(sizer.question, variant, limits, slots)
-    plan = Plan(variant, limits, (choice.replicas,) * len(traffic))
-    return SizedPlan(plan, sizer.runner.run(plan, traffic, sizer.duration_s), False, 1)

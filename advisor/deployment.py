@@ -38,6 +38,9 @@ class Choice(Spec):
     max_num_batched_tokens: Count | None = None
     draft: Literal["none", "ngram", "draft_model", "eagle3"] = "none"
     draft_length: Annotated[int, Field(ge=1, le=16)] = 3
+    by_batch: bool = Field(
+        False, description="Draft so many tokens only at the batch sizes at which that pays, else none."
+    )
     router: Router = "least-outstanding"
 
 
@@ -53,6 +56,7 @@ class Drafting:
     note: str = ""
     name: str = ""  # tells drafts of one method apart, such as eagle3-custom; empty: the method
     training_usd_per_hour: float = 0.0  # of a custom draft, spread over the months in which it serves
+    schedule: tuple[tuple[int, int], ...] = ()  # as in SpecSetup; draft_length is the longest of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,10 @@ class Variant:
     def clock(self, limits: EngineLimits) -> ProfileClock:
         """Step time of a replica with these limits."""
         draft = None if self.drafting is None else self.drafting.term
-        return ProfileClock(self.profile, self.terms, limits, modules=self.modules, draft=draft)
+        follows = self.drafting is not None and bool(self.drafting.schedule)
+        return ProfileClock(
+            self.profile, self.terms, limits, modules=self.modules, draft=draft, draft_follows=follows
+        )
 
     def replica(
         self, limits: EngineLimits, ranks: tuple[int, ...], *, fine_tuned: bool = False
@@ -117,7 +124,7 @@ class Variant:
         spec = None
         if self.drafting is not None:
             d = self.drafting
-            spec = SpecSetup(d.draft_length, d.adapter if fine_tuned else d.base, d.adapter)
+            spec = SpecSetup(d.draft_length, d.adapter if fine_tuned else d.base, d.adapter, d.schedule)
         frontend = self.profile.frontend
         return ReplicaSetup(
             limits=limits,

@@ -101,7 +101,10 @@ class SpecChoice(Spec):
     method: Literal["ngram", "draft_model", "eagle3"]
     name: str = Field("", description="Tells drafts of one method apart, such as eagle3-custom.")
     model: str | None
-    draft_length: int
+    draft_length: int = Field(description="The longest, where the schedule has several.")
+    schedule: tuple[tuple[int, int], ...] = Field(
+        (), description="(From so many requests in a step, draft length), rising; empty: always the same."
+    )
     base_tokens_per_step: float
     adapter_tokens_per_step: float
     training_usd_per_hour: float = Field(
@@ -109,6 +112,18 @@ class SpecChoice(Spec):
     )
     origin: Origin
     note: str = ""
+
+
+def draft_length_words(spec: SpecChoice) -> str:
+    """Draft tokens a step, and from which batch on: 5 draft tokens, none from 64 requests a step on."""
+
+    def tokens(length: int) -> str:
+        return {0: "none", 1: "1 draft token"}.get(length, f"{length} draft tokens")
+
+    if not spec.schedule:
+        return tokens(spec.draft_length)
+    (_, first), *later = spec.schedule
+    return ", ".join([tokens(first), *(f"{tokens(n)} from {start} requests a step on" for start, n in later)])
 
 
 class Pool(Spec):

@@ -16,19 +16,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from advisor.breakeven.answer import Crossing, DraftCurve, DraftPoint
 from advisor.breakeven.crossing import finite, last_above
 from advisor.deployment import Drafting, Variant
 from advisor.robustness.inputs import Input, doubts_of, factors_of, spread_evenly
 from advisor.robustness.interval import interval
 from advisor.robustness.scaled import scaled
-from advisor.search.estimate import distinct
-from advisor.search.knobs import start_limits, with_slots
+from advisor.search.batchsteps import acceptance_of, active_adapters, limits_for, steps_s
 from advisor.search.question import Question
-from advisor.spec.engine import EngineLimits
-from advisor.steptime.batch import Batch
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _DRAWS = 100
@@ -71,7 +66,7 @@ class Steps:
 def draft_curve(question: Question, pair: Pair) -> DraftCurve:
     """The curve of one draft at one length, with intervals over draws of the terms and the acceptance."""
     batches = _batches(question, pair)
-    active = tuple(_active(question, pair.plain, batch) for batch in batches)
+    active = tuple(active_adapters(question, pair.plain, batch) for batch in batches)
     own = steps_in(question, pair, batches, active, {})
     inputs = sorted({d.input for v in (pair.plain, pair.drafted) for d in doubts_of(v).values()})
     z = {one: spread_evenly(one, _DRAWS, question.scenario.seed) for one in inputs}
@@ -128,22 +123,12 @@ def steps_in(
     """Both steps in one world."""
     plain = scaled(pair.plain, factors_of(pair.plain, z))
     drafted = scaled(pair.drafted, factors_of(pair.drafted, z))
-    drafting = drafted.drafting
-    assert drafting is not None
-    gamma = drafting.draft_length
-    context = _context_tokens(question)
-
-    def step_s(variant: Variant, length: int) -> tuple[float, ...]:
-        clock = variant.clock(_limits(question, variant))
-        return tuple(
-            clock.parts(
-                Batch(batch, round(batch * context), (), batch * (length + 1), length, adapters)
-            ).total
-            for batch, adapters in zip(batches, active, strict=True)
-        )
-
-    tau = drafting.adapter if pair.plain.way != "base" else drafting.base
-    return Steps(step_s(plain, 0), step_s(drafted, gamma), tau.tokens_per_step(gamma))
+    gamma = pair.drafting.draft_length
+    return Steps(
+        steps_s(question, plain, batches, active, 0),
+        steps_s(question, drafted, batches, active, gamma),
+        acceptance_of(drafted).tokens_per_step(gamma),
+    )
 
 
 def acceptance_for(tokens_per_step: float, draft_length: int) -> float | None:
@@ -158,33 +143,8 @@ def acceptance_for(tokens_per_step: float, draft_length: int) -> float | None:
     return high if tokens_per_step > 1 else 0.0
 
 
-def _context_tokens(question: Question) -> float:
-    trace = question.trial
-    return float(trace.prompt_tokens.mean() + trace.output_tokens.mean() / 2)
-
-
-def _limits(question: Question, variant: Variant) -> EngineLimits:
-    limits = start_limits(question, variant)
-    if variant.way != "multi-lora":
-        return limits
-    return with_slots(question, variant, limits, _slots(question))
-
-
-def _slots(question: Question) -> int:
-    return question.scenario.engine.max_loras or min(len(question.adapters), 16)
-
-
 def _batches(question: Question, pair: Pair) -> tuple[int, ...]:
     """Batches that seats and token budget allow with drafts."""
-    limits = _limits(question, pair.drafted)
+    limits = limits_for(question, pair.drafted)
     most = min(limits.max_num_seqs, limits.max_num_batched_tokens // (pair.drafting.draft_length + 1))
     return tuple(batch for batch in BATCHES if batch <= most)
-
-
-def _active(question: Question, variant: Variant, batch: int) -> int:
-    """Distinct adapters expected in a batch, at most the slots; none in merged or base weights."""
-    if variant.way != "multi-lora":
-        return 0
-    adapter = question.whole.adapter
-    shares = np.bincount(adapter[adapter >= 0], minlength=len(question.adapters)) / max(len(adapter), 1)
-    return max(1, min(round(distinct(shares, batch)), _slots(question)))

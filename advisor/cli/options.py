@@ -153,6 +153,9 @@ _CHOICE: Final = (
         "--draft-length", type=int, default=3, show_default=True, help="Draft tokens a verify step."
     ),
     click.option(
+        "--by-batch", is_flag=True, default=None, help="Draft only at batch sizes at which it pays."
+    ),
+    click.option(
         "--router",
         type=click.Choice(["round-robin", "least-outstanding", "adapter-affinity"]),
         default="least-outstanding",
@@ -162,7 +165,7 @@ _CHOICE: Final = (
 )
 _CHOICE_FIELDS: Final = (
     "way", "hottest", "device", "tensor_parallel", "replicas", "max_loras", "max_cpu_loras", "max_num_seqs",
-    "max_num_batched_tokens", "draft", "draft_length", "router",
+    "max_num_batched_tokens", "draft", "draft_length", "by_batch", "router",
 )  # fmt: skip
 
 

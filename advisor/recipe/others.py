@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.recipe.plan import PORT, Server, ServingPlan
 
@@ -19,7 +19,11 @@ class OtherEngine:
 
 def other_engines(plan: ServingPlan, server: Server) -> tuple[OtherEngine, ...]:
     """SGLang, LoRAX, TGI and llama.cpp for this server. The figures of the answer do not hold for them."""
-    return (_sglang(plan, server), _lorax(plan, server), _tgi(plan, server), _llama_cpp(plan, server))
+    found = (_sglang(plan, server), _lorax(plan, server), _tgi(plan, server), _llama_cpp(plan, server))
+    if plan.drafts is None or not plan.drafts.schedule:
+        return found
+    note = "has no draft lengths by batch size: these are the longest, at every batch."
+    return tuple(replace(one, notes=(*one.notes, note)) if one.command else one for one in found)
 
 
 def _sglang(plan: ServingPlan, server: Server) -> OtherEngine:

@@ -40,6 +40,10 @@ def _speculation(plan: ServingPlan) -> list[str]:
     if drafts is None:
         return []
     config: dict[str, object] = {"method": drafts.method, "num_speculative_tokens": drafts.draft_length}
+    if drafts.schedule:
+        ends = [start - 1 for start, _ in drafts.schedule[1:]] + [plan.limits.max_num_seqs]
+        ranges = [[start, end, length] for (start, length), end in zip(drafts.schedule, ends, strict=True)]
+        config["num_speculative_tokens_per_batch_size"] = [r for r in ranges if r[0] <= r[1]]
     if drafts.method == "ngram":
         config |= {"prompt_lookup_max": 5, "prompt_lookup_min": 2}
     else:

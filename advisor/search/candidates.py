@@ -10,6 +10,7 @@ from advisor.deployment import Drafting, Variant, Way
 from advisor.errors import InputError
 from advisor.profile import Profile
 from advisor.recommendation import Option, SpecChoice
+from advisor.search.batchsteps import Schedule, schedule_of
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.pools import longest_request
 from advisor.search.question import Offer, Question
@@ -20,6 +21,8 @@ from advisor.spec.speculation import Draft
 from advisor.speculate import drafting_of
 from advisor.steptime.terms import terms_for
 
+BY_BATCH = "-by-batch"
+"""Ends the name of a draft whose length changes with the batch."""
 NO_ADAPTERS = AdapterSet((), (), ())
 
 
@@ -30,6 +33,7 @@ class Wish:
     draft: Draft
     name: str
     length: int
+    lengths: tuple[int, ...] = ()  # of a schedule by batch size
 
 
 def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | Option]:
@@ -42,11 +46,21 @@ def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | O
         None,
         *(Wish(draft, name, length) for name, draft in named for length in lengths),
     )
+    if scenario.speculation.by_batch:
+        drafts += tuple(
+            Wish(draft, f"{name}{BY_BATCH}", max(lengths), lengths)
+            for name, draft in named
+            if (known := question.engine.method(draft.method)) is not None and known.by_batch
+        )
     for offer in question.offers:
         for degree in scenario.search.tensor_parallel:
             for way in ways:
                 for draft in drafts:
-                    yield _variant(question, offer, degree, way, draft)
+                    found = _variant(question, offer, degree, way, draft)
+                    if draft is None or isinstance(found, Option):
+                        yield found
+                    elif (scheduled := _scheduled(question, found, draft)) is not None:
+                        yield scheduled
 
 
 def draft_names(drafts: Sequence[Draft]) -> tuple[str, ...]:
@@ -104,6 +118,27 @@ def _variant(
     modules, router = question.adapters.target_modules, question.scenario.search.routers[0]
     variant = Variant(way, profile, terms, drafting, share, modules, router)
     return variant, tuple(verdict.sentence for verdict in verdicts)
+
+
+def _scheduled(
+    question: Question, found: tuple[Variant, tuple[str, ...]], draft: Wish
+) -> tuple[Variant, tuple[str, ...]] | None:
+    """The variant with draft lengths by batch size: those that suit it best, or the engine's own bound.
+
+    None where one length suits every batch: that one has a variant of its own.
+    """
+    variant, warnings = found
+    known, drafting = question.engine.method(draft.draft.method), variant.drafting
+    assert drafting is not None
+    schedule: Schedule = ()
+    if draft.lengths:
+        drafting = replace(drafting, schedule=((1, draft.length),))  # its clock is that of a schedule
+        schedule = schedule_of(question, replace(variant, drafting=drafting), draft.lengths)
+        if len(schedule) == 1:
+            return None
+    elif known is not None and known.max_batch is not None:
+        schedule = (1, draft.length), (known.max_batch + 1, 0)
+    return replace(variant, drafting=replace(drafting, schedule=schedule)), warnings
 
 
 def _serial_if_needed(question: Question, profile: Profile, method: str) -> Profile:
@@ -165,6 +200,7 @@ def spec_choice(drafting: Drafting | None) -> SpecChoice | None:
         name=drafting.name,
         model=drafting.term.model,
         draft_length=drafting.draft_length,
+        schedule=drafting.schedule,
         base_tokens_per_step=drafting.base.tokens_per_step(drafting.draft_length),
         adapter_tokens_per_step=drafting.adapter.tokens_per_step(drafting.draft_length),
         origin=drafting.origin,

@@ -20,7 +20,7 @@ from advisor.sim.ledger import DECODE, TTFT
 from advisor.sim.loads import LoadTimes, load_s
 from advisor.sim.outcome import SeriesRows
 from advisor.sim.prefixes import PrefixTree
-from advisor.sim.rundata import RunData
+from advisor.sim.rundata import RunData, line_key
 from advisor.sim.setup import ReplicaSetup
 from advisor.sim.waiting import REQUEST, SHIFT, Line, WaitingByAdapter
 
@@ -56,6 +56,7 @@ class Bookkeeping:
         "_last_place",
         "_late",
         "_limits",
+        "_line_key",
         "_loading",
         "_loads",
         "_lora",
@@ -104,6 +105,7 @@ class Bookkeeping:
         self.outstanding = 0  # requests handed over and not finished
         self.series = SeriesRows()
         self.width = 1  # tokens that a decoding request takes a step
+        self._line_key = line_key(0)
         self._run = shared
         self._limits = setup.limits
         self._block_tokens = setup.limits.kv_block_tokens

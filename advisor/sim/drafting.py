@@ -16,7 +16,7 @@ import simpy
 from numpy.typing import NDArray
 
 from advisor.sim.prefixes import PrefixTree
-from advisor.sim.rundata import RunData
+from advisor.sim.rundata import RunData, line_key
 from advisor.sim.setup import ReplicaSetup
 from advisor.sim.skipping import SkippingReplica
 from advisor.sim.verify import BLOCKS, TOKENS, Future, Verify
@@ -29,7 +29,16 @@ _FEW = 16
 class DraftingReplica(SkippingReplica):
     """One replica whose decoding requests take draft_length + 1 tokens a step and keep those accepted."""
 
-    __slots__ = ("_contexts", "_ends_s", "_futures", "_gained", "_gains", "_gains_from", "_verify")
+    __slots__ = (
+        "_contexts",
+        "_ends_s",
+        "_futures",
+        "_gained",
+        "_gains",
+        "_gains_from",
+        "_speculation",
+        "_verify",
+    )
 
     def __init__(
         self,
@@ -42,12 +51,13 @@ class DraftingReplica(SkippingReplica):
         super().__init__(env, index, setup, shared, tree)
         assert setup.speculation is not None
         assert shared.verify is not None
-        self.width = setup.speculation.draft_length + 1
+        self._speculation = setup.speculation
         self._verify: Verify = shared.verify
 
     def start(self) -> None:
         """Serve from now on, with the preloaded adapters and an empty KV cache."""
         super().start()
+        self._draft(self._speculation.draft_length)
         self._gains = np.zeros(_ROOM, dtype=np.int64)  # of the batch, by step number - _gains_from
         self._gains_from = 0
         self._futures: dict[
@@ -57,12 +67,52 @@ class DraftingReplica(SkippingReplica):
         self._ends_s: list[float] = []  # of each step of the span, from its start
         self._gained: list[int] = []  # gains of the span up to each step, without the blocks of the first
 
+    def _draft(self, length: int) -> None:
+        """So many drafts a step from now on."""
+        self.width = length + 1
+        self._line_key = line_key(length)
+
+    def _complete(self, steps: int, time_s: float) -> None:
+        requests = self._served + len(self._chunks)
+        super()._complete(steps, time_s)
+        if self._speculation.schedule:
+            length = self._speculation.length_after(requests)
+            if length != self.width - 1:
+                self._draft(length)
+                self._draw_anew()
+
+    def _draw_anew(self) -> None:
+        """Drafts have become longer or shorter: everything that is ahead of the decoding requests changes."""
+        run, drafted = self._run, self.width - 1
+        for number, request in self._running.items():
+            begin, future = self._futures.get(request, (0, None))
+            if future is None or self._n - begin == len(future.gains):
+                continue  # computes its prompt, or finishes with this step
+            done = self._n - begin
+            self._add_gains(self._n + 1, -future.gains[done:])
+            emitted, blocks = self._state(request, done, future)
+            future = self._verify.later(request, emitted, future.done + done, drafted, blocks)
+            self._futures[request] = self._n, future
+            self._add_gains(self._n + 1, future.gains)
+            finish = run.finish[request] = self._n + len(future.gains)
+            heappush(self._finishing, (finish << SHIFT) + number)
+
+    def _state(self, request: int, done: int, future: Future) -> tuple[int, int]:
+        """Tokens that a request has emitted, and its KV blocks, after so many steps of its future."""
+        if not done:
+            return future.emitted, future.first_blocks
+        emitted = future.emitted + int((future.gains[:done] & TOKENS).sum())
+        computed = (
+            self._run.prompt[request] + emitted - 1 + future.width - int(future.gains[done - 1] & TOKENS)
+        )
+        return emitted, max(future.first_blocks, -(-computed // self._limits.kv_block_tokens))
+
     def _begin_decoding(self, number: int, request: int, emitted: int) -> None:
-        run = self._run
+        run, drafted = self._run, self.width - 1
         if emitted == 1:
-            future = self._verify.fresh(request)
+            future = self._verify.fresh(request, drafted)
         else:
-            future = self._verify.later(request, emitted, int(run.outcome.verify_steps[request]))
+            future = self._verify.later(request, emitted, int(run.outcome.verify_steps[request]), drafted)
         self._futures[request] = self._n, future
         self._add_gains(self._n + 1, future.gains)
         self._decodes += 1
@@ -80,17 +130,9 @@ class DraftingReplica(SkippingReplica):
             emitted, blocks = run.output[request], future.last_blocks
         else:
             self._add_gains(self._n + 1, -future.gains[done:])
-            emitted = future.emitted + int((future.gains[:done] & TOKENS).sum())
-            blocks = self._blocks_now(request, emitted, done, future)
+            emitted, blocks = self._state(request, done, future)
         self._context -= run.prompt[request] + emitted - 1
         return emitted, blocks
-
-    def _blocks_now(self, request: int, emitted: int, done: int, future: Future) -> int:
-        """KV blocks of a request after so many verify steps."""
-        context = self._run.prompt[request] + emitted - 1
-        if done:
-            context += self.width - int(future.gains[done - 1] & TOKENS)
-        return -(-context // self._limits.kv_block_tokens)
 
     def _add_gains(self, step: int, gains: NDArray[np.int64]) -> None:
         """Book gains from this step on."""
@@ -129,6 +171,9 @@ class DraftingReplica(SkippingReplica):
         return sum(self._contexts[:steps])
 
     def _steps_ahead(self, steps: int, context_high: float) -> int:
+        spec = self._speculation
+        if spec.schedule and spec.length_after(self._served) != self.width - 1:
+            return 1
         coming_s = math.inf if self._closed else self._coming_s
         if coming_s < math.inf:
             if coming_s <= self._t:

@@ -42,33 +42,41 @@ def uniforms(seed: int, requests: NDArray[np.int64], verify_steps: NDArray[np.in
 class Draws:
     """Tokens that a verify step yields: 1 + the drafts accepted, P(at least i accepted) = marginal i."""
 
-    __slots__ = ("adapter_marginals", "base_marginals", "draft_length", "expected_tokens", "seed")
+    __slots__ = ("adapter_marginals", "base_marginals", "draft_length", "seed")
 
     def __init__(self, speculation: SpecSetup, seed: int) -> None:
         self.seed = seed
         self.draft_length = speculation.draft_length
         self.base_marginals = speculation.base.marginals[: self.draft_length]
         self.adapter_marginals = speculation.adapter.marginals[: self.draft_length]
-        self.expected_tokens = 1.0 + min(sum(self.base_marginals), sum(self.adapter_marginals))
 
-    def tokens(self, request: int, adapter: int, verify_step: int) -> int:
-        """Tokens of one verify step, 1 to draft_length + 1."""
+    def tokens(self, request: int, adapter: int, verify_step: int, drafted: int) -> int:
+        """Tokens of one verify step of so many drafts, 1 to drafted + 1."""
         marginals = self.base_marginals if adapter == BASE else self.adapter_marginals
         luck = uniform(self.seed, request, verify_step)
-        return 1 + sum(luck < marginal for marginal in marginals)
+        return 1 + sum(luck < marginal for marginal in marginals[:drafted])
 
     def many(
-        self, requests: NDArray[np.int64], adapters: NDArray[np.int64], verify_steps: NDArray[np.int64]
+        self,
+        requests: NDArray[np.int64],
+        adapters: NDArray[np.int64],
+        verify_steps: NDArray[np.int64],
+        drafted: int,
     ) -> NDArray[np.int64]:
         """The same, for arrays of equal length."""
         luck = uniforms(self.seed, requests, verify_steps)
+        base, adapter = self.base_marginals[:drafted], self.adapter_marginals[:drafted]
         to_base = adapters == BASE
         if to_base.all():
-            return 1 + _accepted(luck, self.base_marginals)
-        tuned = _accepted(luck, self.adapter_marginals)
+            return 1 + _accepted(luck, base)
+        tuned = _accepted(luck, adapter)
         if not to_base.any():
             return 1 + tuned
-        return 1 + np.where(to_base, _accepted(luck, self.base_marginals), tuned)
+        return 1 + np.where(to_base, _accepted(luck, base), tuned)
+
+    def expected_tokens(self, drafted: int) -> float:
+        """Mean tokens of a verify step of so many drafts, for those who get fewer."""
+        return 1.0 + min(sum(self.base_marginals[:drafted]), sum(self.adapter_marginals[:drafted]))
 
 
 def _accepted(luck: NDArray[np.float64], marginals: tuple[float, ...]) -> NDArray[np.int64]:

@@ -178,6 +178,8 @@ class PlainReplica:
         done = self._scheduler.finish_step(
             plan, [self._emit(share.request) if share.emits else 0 for share in plan.shares]
         )
+        if self.setup.speculation is not None:
+            self._scheduler.draft_length = self.setup.speculation.length_after(len(plan.shares))
         self.outstanding -= len(done)
         for request in done:
             self._run.outcome.last_token_s[request.index] = self.env.now
@@ -201,8 +203,12 @@ class PlainReplica:
         tokens = 1
         if not request.prefilling:
             if run.draws:
-                left = request.output_tokens - request.emitted_tokens
-                tokens = min(left, run.draws.tokens(row, request.adapter, int(run.outcome.verify_steps[row])))
+                left, done = (
+                    request.output_tokens - request.emitted_tokens,
+                    int(run.outcome.verify_steps[row]),
+                )
+                drafted = self._scheduler.draft_length
+                tokens = min(left, run.draws.tokens(row, request.adapter, done, drafted))
             run.outcome.verify_steps[row] += 1
         if request.emitted_tokens:
             run.gaps_s.append(now - run.last_emission_s[row])

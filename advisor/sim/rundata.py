@@ -25,6 +25,11 @@ class StepLine(NamedTuple):
     high: float
 
 
+def line_key(draft_length: int) -> int:
+    """What the keys of `RunData.lines` begin with at this draft length."""
+    return draft_length << 48
+
+
 class RunData:
     """One object a run. Columns are `array`s: eight bytes an entry, and plain Python numbers when read."""
 
@@ -56,8 +61,10 @@ class RunData:
         self.verify = verify_of(trace, draws, setup.limits.kv_block_tokens) if draws else None
         self.ledger = Ledger(len(trace))
         self._clock = setup.clock
-        self.lines: dict[int, StepLine] = {}  # sequences · 1 000 003 + adapters -> the line used last
-        self._known: dict[tuple[int, int, float], StepLine] = {}
+        self.lines: dict[
+            int, StepLine
+        ] = {}  # `line_key` + sequences · 1 000 003 + adapters -> the one used last
+        self._known: dict[tuple[int, int, int, float], StepLine] = {}
         self.outcome = Outcome.empty(len(trace))
         self.prompt = array("q", trace.prompt_tokens.astype(np.int64).tobytes())
         self.output = array("q", trace.output_tokens.astype(np.int64).tobytes())
@@ -76,12 +83,12 @@ class RunData:
     def line(self, decodes: int, adapters: int, draft_length: int, context_tokens: int) -> StepLine:
         """The line of pure decode steps around this context: one for all replicas, kept in `lines`."""
         of = self._clock.decode_line(decodes, adapters, draft_length, context_tokens)
-        line = self._known.get((decodes, adapters, of.context_low))
+        line = self._known.get((decodes, adapters, draft_length, of.context_low))
         if line is None:
             number = self.ledger.add_line(of)
             line = StepLine(number, sum(of.slope), sum(of.at_zero), of.context_low, of.context_high)
-            self._known[decodes, adapters, of.context_low] = line
-        self.lines[decodes * 1_000_003 + adapters] = line
+            self._known[decodes, adapters, draft_length, of.context_low] = line
+        self.lines[line_key(draft_length) + decodes * 1_000_003 + adapters] = line
         return line
 
     def finish_run(self) -> Outcome:

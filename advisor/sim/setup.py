@@ -24,9 +24,23 @@ class AdapterLoads:
 class SpecSetup:
     """Speculative decoding of one replica. Acceptance by position, drawn per sequence and verify step."""
 
-    draft_length: int
+    draft_length: int  # the longest, where the schedule has several
     base: Acceptance
     adapter: Acceptance
+    schedule: tuple[
+        tuple[int, int], ...
+    ] = ()  # (from so many requests in a step, draft length), rising from 1
+
+    def length_after(self, requests: int) -> int:
+        """Draft length of the step after one with so many requests, prompts included.
+
+        An engine drafts at the end of a step, when it knows how many requests took part in it.
+        """
+        length = self.draft_length
+        for least, at_least in self.schedule:
+            if requests >= least:
+                length = at_least
+        return length
 
 
 @dataclass(frozen=True, slots=True)

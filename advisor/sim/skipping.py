@@ -351,7 +351,7 @@ class SkippingReplica(Walk):
         """Steps of decoding only, up to the next event; returns their end."""
         served, context = self._served, self._served_context
         adapters = self._adapters_in_step() if self._lora else 0
-        found = self._run.lines.get(served * 1_000_003 + adapters)
+        found = self._run.lines.get(self._line_key + served * 1_000_003 + adapters)
         if found is None or not found.low <= context < found.high:
             found = self._run.line(served, adapters, self.width - 1, context)
         self._kind, self._slope_s, at_zero_s, _, high = found

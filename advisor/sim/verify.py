@@ -30,9 +30,11 @@ class Future:
     """The verify steps of one request from now to its end."""
 
     gains: Ints  # of each step
-    last_blocks: int  # KV blocks that it has at its end
+    first_blocks: int  # KV blocks that it has now
+    last_blocks: int  # at its end
     emitted: int  # tokens emitted before the first of these steps
     done: int  # verify steps before
+    width: int  # tokens computed a step: one, and the drafts
 
 
 class Verify:
@@ -43,60 +45,77 @@ class Verify:
         self._draws = draws
         self._block_tokens = kv_block_tokens
         self._keeps = len(trace) <= _KEPT_REQUESTS
-        self._batches: dict[int, list[Future]] = {}
+        self._batches: dict[int, dict[int, list[Future]]] = {}  # by draft length
         self._left: dict[int, int] = {}
 
-    def fresh(self, request: int) -> Future:
+    def fresh(self, request: int, drafted: int) -> Future:
         """Of a request that has emitted its first token. Asked once for each request of a run."""
         batch, place = divmod(request, _BATCH)
-        futures = self._batches.get(batch)
+        known = self._batches.get(batch)
+        if known is None:
+            known = self._batches[batch] = {}
+            self._left[batch] = min(_BATCH, len(self._trace) - batch * _BATCH)
+        futures = known.get(drafted)
         if futures is None:
             first = batch * _BATCH
             requests = np.arange(first, min(first + _BATCH, len(self._trace)))
-            futures = self._batches[batch] = self._futures(requests, 1, 0)
-            self._left[batch] = len(futures)
+            futures = known[drafted] = self._futures(requests, 1, 0, drafted)
         if not self._keeps:
             self._left[batch] -= 1
             if not self._left[batch]:
                 del self._batches[batch], self._left[batch]
         return futures[place]
 
-    def later(self, request: int, emitted: int, done: int) -> Future:
-        """Of a request that was interrupted after so many tokens and verify steps."""
-        return self._futures(np.asarray([request]), emitted, done)[0]
+    def later(self, request: int, emitted: int, done: int, drafted: int, blocks: int = 0) -> Future:
+        """Of a request that was interrupted after so many tokens and verify steps.
 
-    def _futures(self, requests: Ints, emitted: int, done: int) -> list[Future]:
+        Args:
+            request: row of the trace.
+            emitted: its tokens so far.
+            done: its verify steps so far.
+            drafted: drafts a step from now on.
+            blocks: KV blocks that it holds, where longer drafts have taken more than its context needs.
+        """
+        return self._futures(np.asarray([request]), emitted, done, drafted, blocks)[0]
+
+    def _futures(
+        self, requests: Ints, emitted: int, done: int, drafted: int, held_blocks: int = 0
+    ) -> list[Future]:
         """Futures of these requests, all of which have emitted so many tokens in so many verify steps."""
         trace = self._trace
         left = trace.output_tokens[requests] - emitted
-        likely = np.minimum(left, (left / self._draws.expected_tokens * 1.2).astype(np.int64) + 12)
-        owner, tokens, before = self._drawn(requests, done, likely)
+        expected = self._draws.expected_tokens(drafted)
+        likely = np.minimum(left, (left / expected * 1.2).astype(np.int64) + 12)
+        owner, tokens, before = self._drawn(requests, done, likely, drafted)
         enough = np.bincount(owner, weights=tokens, minlength=len(requests)) >= left
         if not enough.all():
-            owner, tokens, before = self._drawn(requests, done, np.where(enough, likely, left))
+            owner, tokens, before = self._drawn(requests, done, np.where(enough, likely, left), drafted)
         keep = before < left[owner]
         owner, tokens, before = owner[keep], tokens[keep], before[keep]
         tokens = np.minimum(tokens, left[owner] - before)
         context = trace.prompt_tokens[requests] + emitted - 1
-        blocks = (context[owner] + before + self._draws.draft_length) // self._block_tokens + 1
+        held = np.maximum(-(-context // self._block_tokens), held_blocks)
+        blocks = np.maximum((context[owner] + before + drafted) // self._block_tokens + 1, held[owner])
         steps = np.bincount(owner, minlength=len(requests))
         ends = np.cumsum(steps)
         new = np.diff(blocks, prepend=0)
         some = steps > 0
-        new[(ends - steps)[some]] = blocks[(ends - steps)[some]] + (-context[some] // self._block_tokens)
+        new[(ends - steps)[some]] = blocks[(ends - steps)[some]] - held[some]
         gains = tokens + (new << BLOCKS)
-        last = np.where(some, np.append(blocks, 0)[ends - 1], -(-context // self._block_tokens))
+        last = np.where(some, np.append(blocks, 0)[ends - 1], held)
+        rows = zip(ends.tolist(), steps.tolist(), held.tolist(), last.tolist(), strict=True)
         return [
-            Future(gains[end - count : end], blocks_at_end, emitted, done)
-            for end, count, blocks_at_end in zip(ends.tolist(), steps.tolist(), last.tolist(), strict=True)
+            Future(gains[end - count : end], begin, at_end, emitted, done, drafted + 1)
+            for end, count, begin, at_end in rows
         ]
 
-    def _drawn(self, requests: Ints, done: int, steps: Ints) -> tuple[Ints, Ints, Ints]:
+    def _drawn(self, requests: Ints, done: int, steps: Ints, drafted: int) -> tuple[Ints, Ints, Ints]:
         """So many steps of each: which of the requests, its tokens, and its tokens in the steps before."""
         start = np.cumsum(steps) - steps
         owner = np.repeat(np.arange(len(requests)), steps)
         step = np.arange(len(owner)) - start[owner]
-        tokens = self._draws.many(requests[owner], self._trace.adapter[requests[owner]], step + done)
+        adapters = self._trace.adapter[requests[owner]]
+        tokens = self._draws.many(requests[owner], adapters, step + done, drafted)
         before = np.cumsum(tokens) - tokens
         before -= np.append(before, 0)[start][owner]
         return owner, tokens, before

@@ -23,6 +23,7 @@ class SpecMethod(Spec):
     max_batch: int | None = Field(
         None, ge=1, description="The engine stops drafting above this many sequences."
     )
+    by_batch: bool = Field(False, description="Draft lengths may be set by the requests in a step.")
     note: str = Field("", description="What to know about it together with adapters.")
 
 

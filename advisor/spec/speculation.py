@@ -100,3 +100,7 @@ class Speculation(Spec):
     draft_lengths: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(
         (3,), min_length=1, description="Draft tokens a step (γ), each tried."
     )
+    by_batch: bool = Field(
+        False,
+        description="Also try lengths that change with the batch, none among them, where the engine can.",
+    )

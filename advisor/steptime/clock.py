@@ -34,6 +34,7 @@ class ProfileClock:
         *,
         modules: tuple[str, ...] = ALL_LINEAR,
         draft: DraftTerm | None = None,
+        draft_follows: bool = False,
     ) -> None:
         """Evaluate every curve up to the engine's budgets.
 
@@ -43,6 +44,8 @@ class ProfileClock:
             limits: token budget, seats, slots and padded rank of the replica.
             modules: linear modules that are wrapped for LoRA.
             draft: how tokens are drafted, where speculation is on.
+            draft_follows: draft lengths change with the batch: a draft with weights computes every step once
+                even where nothing is drafted, so that its KV cache is there when drafts are wanted again.
         """
         budget = max(limits.max_num_batched_tokens, limits.max_num_seqs)
         seats = limits.max_num_seqs
@@ -61,6 +64,7 @@ class ProfileClock:
         self._lora = _lora_of(terms, limits, modules)
         self._no_adapters_s = self._lora.base_step_s
         self._draft = draft
+        self._least_drafts = 1 if draft is not None and draft_follows and draft.method != "ngram" else 0
         self._drafted_share = 1.0 if draft is None else draft.drafted_share
         host = profile.host
         self._host_fixed, self._host_sequence = host.fixed_s, host.per_sequence_s
@@ -87,7 +91,7 @@ class ProfileClock:
         reduce = self._reduce[tokens] if chunks else self._reduce_graph[tokens]
         head = self._head[outputs]
         lora = self._lora.seconds(tokens, adapters, prompt) if adapters else self._no_adapters_s
-        draft = self._draft_s(decodes, gamma, context, prompt) if gamma else 0.0
+        draft = self._draft_s(decodes, gamma, context, prompt) if gamma or self._least_drafts else 0.0
         host = self._host_fixed + self._host_sequence * (decodes + len(chunks)) + self._host_token * tokens
         if self._overlapped:
             host -= dense + attention + head + lora + draft + reduce
@@ -148,13 +152,13 @@ class ProfileClock:
 
     def _draft_s(self, decodes: int, gamma: int, context: int, prompt: int = 0) -> float:
         """γ·(fixed + per_sequence·S + per_context_token·C) with decodes, and per_prompt_token·P."""
-        draft = self._draft
-        if draft is None or not gamma:
+        draft, passes = self._draft, gamma or self._least_drafts
+        if draft is None or not passes:
             return 0.0
         seconds = draft.per_prompt_token_s * prompt
         if decodes:
             per_token = draft.fixed_s + draft.per_sequence_s * decodes + draft.per_context_token_s * context
-            seconds += gamma * per_token
+            seconds += passes * per_token
         return seconds
 
 

@@ -13,6 +13,7 @@ from advisor.recommendation import (
     SloCheck,
     SpecChoice,
     WorkloadFacts,
+    draft_length_words,
 )
 from advisor.tables import units
 from advisor.tables.table import Cell, Column, Mark, Table
@@ -290,7 +291,7 @@ def settings(option: Option) -> Table:
     if option.speculation is not None:
         spec = option.speculation
         rows += [
-            ("speculation", f"{draft_label(spec)}, {spec.draft_length} tokens, {spec.model or 'no model'}")
+            ("speculation", f"{draft_label(spec)}, {draft_length_words(spec)}, {spec.model or 'no model'}")
         ]
         ours, base = spec.adapter_tokens_per_step, spec.base_tokens_per_step
         rows += [("tokens a verify step", f"{ours:.2f} ({spec.origin.value}), of the base {base:.2f}")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.recommendation import Option, SloCheck, cause_word
+from advisor.recommendation import Option, SloCheck, cause_word, draft_length_words
 from advisor.search.question import Question
 from advisor.search.ranking import Entry, Found
 from advisor.spec.objective import Objective
@@ -104,7 +104,7 @@ def _described(option: Option) -> str:
     if option.speculation is not None:
         spec = option.speculation
         kind = f"{'custom ' * spec.name.startswith(f'{spec.method}-custom')}{_DRAFT[spec.method]}"
-        tokens = "1 draft token" if spec.draft_length == 1 else f"{spec.draft_length} draft tokens"
+        tokens = draft_length_words(spec)
         text += f", with {kind} speculative decoding ({tokens})"
     return text
 

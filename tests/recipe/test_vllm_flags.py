@@ -56,6 +56,17 @@ def test_vllm_reads_what_was_simulated_for_every_sized_option() -> None:
             assert read["speculative_config"]["num_speculative_tokens"] == plan.drafts.draft_length
 
 
+def test_vllm_reads_draft_lengths_by_batch_size_as_they_were_simulated() -> None:
+    option = next(o for o in answer().options if o.pools and o.speculation is not None)
+    assert option.speculation is not None
+    length = option.speculation.draft_length
+    spec = option.speculation.model_copy(update={"schedule": ((1, length), (8, 1), (64, 0))})
+    plan = plan_of(option.model_copy(update={"speculation": spec}), question(), PLACES)
+    (read,) = parsed([["serve", *vllm_arguments(plan, plan.servers[0])]])
+    ranges = read["speculative_config"]["num_speculative_tokens_per_batch_size"]
+    assert ranges == [[1, 7, length], [8, 63, 1], [64, plan.limits.max_num_seqs, 0]]
+
+
 def test_vllm_bench_reads_the_load_test() -> None:
     text = recipe_of(answer(), question(), places=PLACES).files["load-test.sh"]
     command = re.search(r"vllm bench serve (.*?)\n;;", text, re.DOTALL)

@@ -38,7 +38,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     speculation = None
     if gamma:
         base, tuned = (Acceptance(marginals=tuple(np.sort(rng.random(4))[::-1].tolist())) for _ in range(2))
-        speculation = SpecSetup(gamma, base, tuned)
+        speculation = SpecSetup(gamma, base, tuned, _schedule(draw, rng, gamma))
     replica = ReplicaSetup(
         limits=limits,
         clock=_clock(draw, rng),
@@ -52,6 +52,14 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         preloaded=tuple(rng.permutation(adapters)[: draw(st.integers(0, adapters))].tolist()),
     )
     return Scenario(_fleet(draw, rng, replica, trace.duration_s + 1.0), trace, draw(st.integers(0, 2**20)))
+
+
+def _schedule(draw: st.DrawFn, rng: np.random.Generator, gamma: int) -> tuple[tuple[int, int], ...]:
+    """Draft lengths by requests in a step, in any order, no drafts among them."""
+    ranges = draw(st.sampled_from((0, 0, 1, 2, 4)))
+    starts = 1 + np.sort(rng.choice(8, ranges, replace=False))
+    starts[:1] = 1
+    return tuple((int(start), int(rng.integers(0, gamma + 1))) for start in starts)
 
 
 def _trace(draw: st.DrawFn, rng: np.random.Generator, adapters: int) -> Trace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from advisor.sim.fleet import simulate_fleet
@@ -95,3 +96,27 @@ def test_engines_agree_when_steps_outrun_the_table_of_verify_steps() -> None:
     plain, skipping = (simulate_fleet(FleetSetup(replica), trace, engine=e) for e in ("plain", "skipping"))
     assert plain.steps > 4096
     np.testing.assert_allclose(skipping.last_token_s, plain.last_token_s, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_engines_agree_when_draft_lengths_change_and_memory_is_scarce(seed: int) -> None:
+    """With blocks of one token: what long drafts have taken stays taken when drafts become short."""
+    rng, count = np.random.default_rng(seed), 12
+    trace = Trace(
+        arrival_s=np.cumsum(rng.exponential(0.03, count)),
+        prompt_tokens=rng.integers(1, 12, count),
+        output_tokens=rng.integers(1, 30, count),
+        adapter=np.full(count, -1),
+    )
+    accepted = Acceptance(marginals=(0.5, 0.4, 0.3))
+    speculation = SpecSetup(3, accepted, accepted, schedule=((1, 3), (2, 0), (3, 3), (4, 1)))
+    limits = EngineLimits(max_num_seqs=6, max_num_batched_tokens=40, kv_block_tokens=1, prefix_caching=False)
+    blocks = int((trace.prompt_tokens + trace.output_tokens + 2).max()) + int(rng.integers(0, 30))
+    replica = ReplicaSetup(limits, AffineClock(), blocks, speculation=speculation)
+    plain, skipping = (
+        simulate_fleet(FleetSetup(replica), trace, engine=engine, seed=seed)
+        for engine in ("plain", "skipping")
+    )
+    np.testing.assert_allclose(skipping.last_token_s, plain.last_token_s, rtol=1e-9)
+    np.testing.assert_array_equal(skipping.preemptions, plain.preemptions)
+    np.testing.assert_array_equal(skipping.verify_steps, plain.verify_steps)

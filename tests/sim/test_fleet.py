@@ -156,12 +156,12 @@ def test_verify_steps_are_drawn_as_the_marginals_say_and_alike_in_both_forms() -
     assert luck[12_345] == uniform(5, 123, 45)
     marginals = (0.7, 0.4, 0.1)
     draws = Draws(SpecSetup(3, Acceptance(marginals=marginals), Acceptance(marginals=(1.0, 1.0, 0.0))), 5)
-    tokens = draws.many(requests, np.full(len(requests), -1), steps)
-    assert tokens[12_345] == draws.tokens(123, -1, 45)
+    tokens = draws.many(requests, np.full(len(requests), -1), steps, 3)
+    assert tokens[12_345] == draws.tokens(123, -1, 45, 3)
     for place, marginal in enumerate(marginals, start=1):
         share = np.mean(tokens > place)
         assert abs(share - marginal) < 4 * math.sqrt(marginal * (1 - marginal) / len(tokens))
-    assert set(draws.many(requests, np.zeros(len(requests), dtype=np.int64), steps).tolist()) == {3}
+    assert set(draws.many(requests, np.zeros(len(requests), dtype=np.int64), steps, 3).tolist()) == {3}
 
 
 @pytest.mark.parametrize(

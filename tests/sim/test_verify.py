@@ -49,6 +49,6 @@ def test_futures_are_the_same_however_often_they_are_asked_for() -> None:
     alone = Verify(trace(), draws(5), 16)
     for _ in range(2):
         for request in range(COUNT):
-            mine, theirs = shared.fresh(request), alone.fresh(request)
+            mine, theirs = shared.fresh(request, 2), alone.fresh(request, 2)
             assert mine.last_blocks == theirs.last_blocks
             np.testing.assert_array_equal(mine.gains, theirs.gains)

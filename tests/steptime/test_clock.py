@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.profile import HostTerm, MixedAttention
+from advisor.profile import DraftTerm, HostTerm, MixedAttention
 from advisor.spec.engine import EngineLimits
 from advisor.spec.spec import Origin
 from advisor.steptime.batch import Batch
@@ -102,6 +102,22 @@ def test_a_step_that_drafts_costs_the_draft_and_more_tokens() -> None:
     assert four.draft == pytest.approx(3 * 1e-5)
     assert four.dense > one.dense
     assert four.attention == one.attention
+
+
+def test_a_draft_with_weights_follows_where_lengths_change_and_copied_text_need_not() -> None:
+    ngram = terms().drafts[0]
+    head = ngram.model_copy(update={"method": "eagle3", "per_prompt_token_s": 1e-7})
+    undrafted = Batch(4, 4000, ((100, 0),), 4, 0, 1)
+
+    def draft_s(term: DraftTerm, *, follows: bool) -> float:
+        one = ProfileClock(profile(), terms(), limits(), draft=term, draft_follows=follows)
+        line = one.decode_line(4, 1, 0, 4000)
+        assert (line.at_zero.draft > 0) == (one.parts(undrafted).draft > 0)
+        return one.parts(undrafted).draft
+
+    assert draft_s(head, follows=True) == pytest.approx(1e-5 + 100 * 1e-7)
+    assert draft_s(head, follows=False) == 0.0
+    assert draft_s(ngram, follows=True) == 0.0
 
 
 def test_decodes_beside_prompts_cost_what_was_measured_beside_prompts() -> None:

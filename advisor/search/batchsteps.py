@@ -1,0 +1,94 @@
+"""Seconds of a decode step by batch size, without and with drafts, and the draft length that suits each.
+
+Batch B yields B τ(γ) tokens in a step of B (γ + 1) tokens; the length that yields most tokens a second is
+best. Prompts, which take their share of steps either way, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from advisor.deployment import Variant
+from advisor.search.estimate import distinct
+from advisor.search.knobs import start_limits, with_slots
+from advisor.search.question import Question
+from advisor.spec.engine import EngineLimits
+from advisor.spec.speculation import Acceptance
+from advisor.steptime.batch import Batch
+
+_LARGEST_EXPONENT = 10
+_GAIN = 1.01
+"""Longer drafts must yield this much more, so that a schedule does not follow the noise of a table."""
+
+Schedule = tuple[tuple[int, int], ...]
+
+
+def limits_for(question: Question, variant: Variant) -> EngineLimits:
+    """Limits to look at steps with, before the search has set the slots."""
+    limits = start_limits(question, variant)
+    if variant.way != "multi-lora":
+        return limits
+    return with_slots(question, variant, limits, slots_for(question))
+
+
+def slots_for(question: Question) -> int:
+    """Slots that are reckoned with, before the search has set them."""
+    return question.scenario.engine.max_loras or min(len(question.adapters), 16)
+
+
+def active_adapters(question: Question, variant: Variant, batch: int) -> int:
+    """Distinct adapters expected in a batch, at most the slots; none in merged or base weights."""
+    if variant.way != "multi-lora":
+        return 0
+    adapter = question.whole.adapter
+    shares = np.bincount(adapter[adapter >= 0], minlength=len(question.adapters)) / max(len(adapter), 1)
+    return max(1, min(round(distinct(shares, batch)), slots_for(question)))
+
+
+def acceptance_of(variant: Variant) -> Acceptance:
+    """Acceptance of what a variant serves: adapters, or the base where it serves nothing else."""
+    assert variant.drafting is not None
+    return variant.drafting.base if variant.way == "base" else variant.drafting.adapter
+
+
+def steps_s(
+    question: Question, variant: Variant, batches: Sequence[int], active: Sequence[int], drafted: int
+) -> tuple[float, ...]:
+    """Seconds of a step of each batch, with so many drafts a sequence, at the workload's mean context."""
+    trace = question.trial
+    context = float(trace.prompt_tokens.mean() + trace.output_tokens.mean() / 2)
+    clock = variant.clock(limits_for(question, variant))
+    return tuple(
+        clock.parts(Batch(batch, round(batch * context), (), batch * (drafted + 1), drafted, adapters)).total
+        for batch, adapters in zip(batches, active, strict=True)
+    )
+
+
+def schedule_of(question: Question, variant: Variant, lengths: Sequence[int]) -> Schedule:
+    """The best draft length from each power of two of requests on, in the form of `SpecSetup.schedule`.
+
+    Args:
+        question: its trial's mean context and its adapters' popularity count.
+        variant: with a drafting; its terms count.
+        lengths: that may be taken, beside none at all.
+    """
+    limits = limits_for(question, variant)
+    most = min(limits.max_num_seqs, limits.max_num_batched_tokens // (max(lengths) + 1))
+    batches = [2**exponent for exponent in range(_LARGEST_EXPONENT + 1) if 2**exponent <= most]
+    active = [active_adapters(question, variant, batch) for batch in batches]
+    accepted = acceptance_of(variant)
+    best = [0] * len(batches)
+    rates = [1.0 / step for step in steps_s(question, variant, batches, active, 0)]
+    for length in sorted(set(lengths)):
+        tokens = accepted.tokens_per_step(length)
+        for i, step in enumerate(steps_s(question, variant, batches, active, length)):
+            if tokens / step > _GAIN * rates[i]:
+                best[i], rates[i] = length, tokens / step
+    best = np.maximum.accumulate(best[::-1])[::-1].tolist()  # captured graphs come in sizes: not up and down
+    return tuple(
+        (batch, length)
+        for i, (batch, length) in enumerate(zip(batches, best, strict=True))
+        if i == 0 or length != best[i - 1]
+    )
