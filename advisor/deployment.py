@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -45,18 +47,53 @@ class Choice(Spec):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAcceptance:
+    """Acceptance that was measured for one adapter."""
+
+    adapter: str
+    index: int  # in the trace
+    share: float  # of the requests to adapters
+    acceptance: Acceptance
+
+
+@dataclass(frozen=True, slots=True)
 class Drafting:
     """Speculative decoding of a deployment: cost, and acceptance for base and adapter requests."""
 
     term: DraftTerm
     draft_length: int
     base: Acceptance
-    adapter: Acceptance
+    adapter: Acceptance  # of those that have none of their own
     origin: Origin
     note: str = ""
     name: str = ""  # tells drafts of one method apart, such as eagle3-custom; empty: the method
     training_usd_per_hour: float = 0.0  # of a custom draft, spread over the months in which it serves
     schedule: tuple[tuple[int, int], ...] = ()  # as in SpecSetup; draft_length is the longest of it
+    own: tuple[OwnAcceptance, ...] = ()
+
+    @property
+    def mean_adapter(self) -> Acceptance:
+        """Acceptance of a request to any adapter, by their shares."""
+        if not self.own:
+            return self.adapter
+        rest = 1.0 - sum(one.share for one in self.own)
+        weighted = [(rest, self.adapter), *((one.share, one.acceptance) for one in self.own)]
+        columns = zip_longest(*(acceptance.marginals for _, acceptance in weighted), fillvalue=0.0)
+        shares = [share for share, _ in weighted]
+        marginals = tuple(math.fsum(s * m for s, m in zip(shares, column, strict=True)) for column in columns)
+        return self.adapter.model_copy(update={"marginals": marginals})
+
+    def setup(self, merged: str | None) -> SpecSetup:
+        """What the simulator is told.
+
+        Args:
+            merged: the adapter whose weights are merged, so that every request meets its acceptance; None:
+                adapters are served unmerged, or none is.
+        """
+        own = {one.adapter: one.acceptance for one in self.own}
+        base = self.base if merged is None else own.get(merged, self.adapter)
+        by_index = tuple((one.index, one.acceptance) for one in self.own)
+        return SpecSetup(self.draft_length, base, self.adapter, by_index, self.schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +127,12 @@ class Variant:
         """What its own draft cost to train, by the hour; paid once, however many replicas use it."""
         return 0.0 if self.drafting is None else self.drafting.training_usd_per_hour
 
+    def acceptance_key(self, merged: str | None) -> str | None:
+        """What tells merged replicas apart: the adapter's name where it has its own acceptance."""
+        if merged is None or self.drafting is None:
+            return None if merged is None else ""
+        return merged if any(one.adapter == merged for one in self.drafting.own) else ""
+
     def memory(self, limits: EngineLimits) -> MemoryPlan:
         """Memory of one device of a replica with these limits."""
         slots = SlotSpec(limits.max_loras, limits.max_lora_rank, self.modules) if limits.max_loras else None
@@ -111,7 +154,7 @@ class Variant:
         )
 
     def replica(
-        self, limits: EngineLimits, ranks: tuple[int, ...], *, fine_tuned: bool = False
+        self, limits: EngineLimits, ranks: tuple[int, ...], *, merged: str | None = None
     ) -> ReplicaSetup:
         """One replica for the simulator, with all adapters loaded at its start, the first ones last.
 
@@ -119,12 +162,9 @@ class Variant:
             limits: the engine's knobs.
             ranks: true rank of each adapter of the trace, for the bytes read from disk; a slot copy is
                 padded to max_lora_rank.
-            fine_tuned: the weights are merged, so a draft meets the adapter's acceptance on every request.
+            merged: the adapter whose weights are merged; None: none is.
         """
-        spec = None
-        if self.drafting is not None:
-            d = self.drafting
-            spec = SpecSetup(d.draft_length, d.adapter if fine_tuned else d.base, d.adapter, d.schedule)
+        spec = None if self.drafting is None else self.drafting.setup(merged)
         frontend = self.profile.frontend
         return ReplicaSetup(
             limits=limits,

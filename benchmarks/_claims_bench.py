@@ -58,11 +58,11 @@ class Bench:
             async_scheduling=capability.async_scheduling,
         )
 
-    def base(self, trace: Trace, *, drafting: Drafting | None = None, fine_tuned: bool = False) -> SimResult:
+    def base(self, trace: Trace, *, drafting: Drafting | None = None, merged: str | None = None) -> SimResult:
         """Every request to the base model, or to weights that were merged: the engine has LoRA off."""
         plain = replace(trace, adapter=np.full(len(trace), BASE, dtype=np.int64), adapters=())
         variant = self.variant(adapters=False, drafting=drafting)
-        replica = variant.replica(without_adapters(self.limits()), (), fine_tuned=fine_tuned)
+        replica = variant.replica(without_adapters(self.limits()), (), merged=merged)
         return simulate_fleet(fleet(replica, 1, "least-outstanding"), plain, seed=SEED)
 
     def unmerged(self, trace: Trace, limits: EngineLimits, *, warm: bool = True) -> SimResult:

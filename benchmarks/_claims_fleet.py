@@ -36,7 +36,7 @@ def speculation(bench: Bench) -> str:
     rows = [("no draft", "1.00", *(f"{tpot:.1f}" for tpot in plain), "")]
     for name, acceptance in heads.items():
         draft = drafting(bench, acceptance, DRAFT_LENGTH)
-        tpots = [1e3 * p(bench.base(trace, drafting=draft, fine_tuned=True).tpot_s, 50) for trace in traces]
+        tpots = [1e3 * p(bench.base(trace, drafting=draft, merged="").tpot_s, 50) for trace in traces]
         tau = acceptance.tokens_per_step(DRAFT_LENGTH)
         rows.append((name, f"{tau:.2f}", *(f"{tpot:.1f}" for tpot in tpots), _last_paying_batch(bench, tau)))
     head = (

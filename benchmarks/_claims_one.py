@@ -155,7 +155,7 @@ def deployed(bench: Bench) -> str:
 def merged(bench: Bench) -> str:
     """C6: merged is the base's engine; what the slots' memory would have been worth."""
     trace = poisson(6.0, 1)
-    base, same = bench.base(trace), bench.base(trace, fine_tuned=True)
+    base, same = bench.base(trace), bench.base(trace, merged="")
     equal = bool(np.array_equal(base.last_token_s, same.last_token_s))
     rows = []
     plain = bench.variant(adapters=True)

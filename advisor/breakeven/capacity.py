@@ -54,7 +54,7 @@ class Bench:
         traffic = self.traffic(SIZES[-1])
         if self.variant.memory(self.limits).kv_tokens < longest_request(traffic, self.variant):
             return False
-        clock = self.runner.replica(self.variant, self.limits, fine_tuned=self.fine_tuned).clock
+        clock = self.runner.replica(self.variant, self.limits, merged="" if self.fine_tuned else None).clock
         objective = self.question.scenario.objective
         return floor_reason(self.variant, self.limits, clock, traffic, objective) is None
 
@@ -81,7 +81,7 @@ class Bench:
 
     def _holds(self, trace: Trace, rate_rps: float, replicas: int) -> bool:
         trace = faster(trace, rate_rps / trace.rate_rps)
-        setup = self.runner.replica(self.variant, self.limits, fine_tuned=self.fine_tuned)
+        setup = self.runner.replica(self.variant, self.limits, merged="" if self.fine_tuned else None)
         result = self.runner.fleet(setup, trace, replicas, self.variant.router)
         return self.runner.judge([result], max(trace.duration_s, 1e-9), replicas).holds
 

@@ -89,7 +89,7 @@ def look_inside(
     index = _index(traffic, option, pool)
     mine, replicas = traffic[index], option.pools[index].replicas
     limits = without_adapters(option.limits) if mine.fine_tuned else option.limits
-    setup = variant.replica(limits, question.ranks, fine_tuned=mine.fine_tuned)
+    setup = variant.replica(limits, question.ranks, merged=mine.merged)
     plain = replace(variant, drafting=None).replica(without_adapters(limits), question.ranks)
     result = simulate_fleet(
         fleet(setup, replicas, variant.router), mine.trace, seed=scenario.seed, series=True

@@ -71,7 +71,7 @@ class Stand:
         limits = self.rival.plan.limits_of(pool)
         if self.variant.memory(limits).kv_tokens < longest_request(pool, self.variant):
             return False
-        clock = self.sizer.runner.replica(self.variant, limits, fine_tuned=pool.fine_tuned).clock
+        clock = self.sizer.runner.replica(self.variant, limits, merged=pool.merged).clock
         objective = self.question.scenario.objective
         return floor_reason(self.variant, limits, clock, pool, objective) is None
 

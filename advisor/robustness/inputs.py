@@ -113,7 +113,8 @@ def _intervals(variant: Variant) -> Iterator[tuple[str, Bounds, Origin]]:
         if term is not None:
             yield name, term.interval, term.origin
     if drafting is not None:
-        origin = worst(drafting.base.origin, drafting.adapter.origin)
+        own = (one.acceptance.origin for one in drafting.own)
+        origin = worst(drafting.base.origin, drafting.adapter.origin, *own)
         method = drafting.name or drafting.term.method
         yield f"acceptance:{method}", ACCEPTANCE_INTERVALS[origin], origin
 

@@ -95,5 +95,5 @@ def _near(question: Question, entry: Entry) -> bool:
     sizer = sizer_of(question)
     pool = max(traffic_for(plan.variant, question.trial, question.adapters.names), key=lambda p: len(p.trace))
     limits = plan.limits_of(pool)
-    clock = sizer.runner.replica(plan.variant, limits, fine_tuned=pool.fine_tuned).clock
+    clock = sizer.runner.replica(plan.variant, limits, merged=pool.merged).clock
     return floor_reason(plan.variant, limits, clock, pool, question.scenario.objective) is None

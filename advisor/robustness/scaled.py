@@ -71,6 +71,7 @@ def _drafting(drafting: Drafting, factors: Mapping[str, float]) -> Drafting:
         term=term,
         base=_accepted(drafting.base, accepted),
         adapter=_accepted(drafting.adapter, accepted),
+        own=tuple(replace(one, acceptance=_accepted(one.acceptance, accepted)) for one in drafting.own),
     )
 
 

@@ -94,7 +94,7 @@ def scaled(question: Question, sized: SizedPlan) -> tuple[Run, StartUp, int]:
         variant.profile, memory.weights_bytes * variant.terms.tensor_parallel, wish.start_up
     )
     runner = sizer_of(question).runner
-    setup = runner.replica(variant, plan.limits, fine_tuned=False)
+    setup = runner.replica(variant, plan.limits, merged=None)
     peak = plan.replicas[0]
     most = min(math.ceil(_SPARE * peak), question.scenario.search.max_replicas)
     best: Run | None = None

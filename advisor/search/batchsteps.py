@@ -50,7 +50,7 @@ def active_adapters(question: Question, variant: Variant, batch: int) -> int:
 def acceptance_of(variant: Variant) -> Acceptance:
     """Acceptance of what a variant serves: adapters, or the base where it serves nothing else."""
     assert variant.drafting is not None
-    return variant.drafting.base if variant.way == "base" else variant.drafting.adapter
+    return variant.drafting.base if variant.way == "base" else variant.drafting.mean_adapter
 
 
 def steps_s(

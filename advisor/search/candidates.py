@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from advisor.catalog.compatibility import check
-from advisor.deployment import Drafting, Variant, Way
+from advisor.deployment import Drafting, OwnAcceptance, Variant, Way
 from advisor.errors import InputError
 from advisor.profile import Profile
 from advisor.recommendation import Option, SpecChoice
@@ -16,7 +18,7 @@ from advisor.search.pools import longest_request
 from advisor.search.question import Offer, Question
 from advisor.search.trial import PoolTraffic
 from advisor.spec.adapterset import AdapterSet
-from advisor.spec.spec import Origin
+from advisor.spec.spec import Origin, worst
 from advisor.spec.speculation import Draft
 from advisor.speculate import drafting_of
 from advisor.steptime.terms import terms_for
@@ -99,7 +101,9 @@ def _variant(
         drafting = drafting_of(draft.draft, terms, draft.length)
         if drafting is None:
             return refused(f"the profile has no cost of drafting by {method} for this model", "profile")
-        drafting = replace(drafting, name=draft.name)
+        own = own_acceptances(question, draft.draft)
+        origin = worst(drafting.origin, *(one.acceptance.origin for one in own))
+        drafting = replace(drafting, name=draft.name, own=own, origin=origin)
     served = question.adapters if way != "base" else NO_ADAPTERS
     verdicts = check(question.engine, served, question.model, method, merged=way == "merged")
     if way == "hybrid":
@@ -139,6 +143,30 @@ def _scheduled(
     elif known is not None and known.max_batch is not None:
         schedule = (1, draft.length), (known.max_batch + 1, 0)
     return replace(variant, drafting=replace(drafting, schedule=schedule)), warnings
+
+
+def own_acceptances(question: Question, draft: Draft) -> tuple[OwnAcceptance, ...]:
+    """What was measured for single adapters, with their place and share in the trace.
+
+    Raises:
+        InputError: an adapter of that name is not deployed.
+    """
+    trace, names = question.whole, question.adapters.names
+    unknown = sorted(set(draft.acceptance_by_adapter) - set(names))
+    if unknown:
+        few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise InputError(
+            f"speculation.drafts: acceptance_by_adapter names {unknown[0]!r:.80}; allowed: the adapters "
+            f"({few or 'there are none'}). Write the name as the adapter's."
+        )
+    places = {name: index for index, name in enumerate(trace.adapters)}
+    counts = np.bincount(trace.adapter[trace.adapter >= 0], minlength=len(trace.adapters))
+    total = max(int(counts.sum()), 1)
+    return tuple(
+        OwnAcceptance(name, places[name], float(counts[places[name]]) / total, acceptance)
+        for name, acceptance in draft.acceptance_by_adapter.items()
+        if name in places
+    )
 
 
 def _serial_if_needed(question: Question, profile: Profile, method: str) -> Profile:
@@ -202,7 +230,7 @@ def spec_choice(drafting: Drafting | None) -> SpecChoice | None:
         draft_length=drafting.draft_length,
         schedule=drafting.schedule,
         base_tokens_per_step=drafting.base.tokens_per_step(drafting.draft_length),
-        adapter_tokens_per_step=drafting.adapter.tokens_per_step(drafting.draft_length),
+        adapter_tokens_per_step=drafting.mean_adapter.tokens_per_step(drafting.draft_length),
         origin=drafting.origin,
         training_usd_per_hour=drafting.training_usd_per_hour,
         note=drafting.note,

@@ -74,12 +74,12 @@ class Sizer:
             return 1
         limits = Plan(variant, limits, ()).limits_of(traffic)
         clock, kv = (
-            self.runner.replica(variant, limits, fine_tuned=traffic.fine_tuned).clock,
+            self.runner.replica(variant, limits, merged=traffic.merged).clock,
             variant.memory(limits).kv_tokens,
         )
         counts = np.bincount(trace.adapter[trace.adapter >= 0], minlength=len(trace.adapters)) / len(trace)
         spec = variant.drafting
-        tau = 1.0 if spec is None else spec.adapter.tokens_per_step(spec.draft_length)
+        tau = 1.0 if spec is None else spec.mean_adapter.tokens_per_step(spec.draft_length)
         tpot = min(
             (s.limit for s in self.question.scenario.objective.limits if s.metric is Metric.TPOT),
             default=np.inf,
@@ -128,7 +128,7 @@ class Sizer:
         if variant.way == "hybrid":
             (pool,), limits = traffic_of("base", self.question.trial, ()), without_adapters(limits)
         limits = largest_budget(self.question, limits)
-        clock = self.runner.replica(variant, limits, fine_tuned=pool.fine_tuned).clock
+        clock = self.runner.replica(variant, limits, merged=pool.merged).clock
         return floor_reason(variant, limits, clock, pool, self.question.scenario.objective) or ""
 
     def _start(self, variant: Variant, traffic: Sequence[PoolTraffic]) -> tuple[EngineLimits, int, int]:

@@ -35,6 +35,11 @@ class PoolTraffic:
     fine_tuned: bool  # merged weights
     share: float
 
+    @property
+    def merged(self) -> str | None:
+        """The adapter whose weights are merged; None: none is."""
+        return self.adapters[0] if self.fine_tuned else None
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -179,7 +184,7 @@ class Runner:
     ranks: tuple[int, ...]
     seed: int
     simulations: int = 0
-    _replicas: dict[tuple[str, EngineLimits, bool], ReplicaSetup] = field(default_factory=dict)
+    _replicas: dict[tuple[str, EngineLimits, str | None], ReplicaSetup] = field(default_factory=dict)
     _results: dict[tuple[str, Router, EngineLimits, int, int], tuple[PoolTraffic, SimResult]] = field(
         default_factory=dict
     )  # by the identity of the traffic, which is kept with it: that of what is gone is given to another
@@ -193,14 +198,14 @@ class Runner:
         ]
         return self.judge(results, duration_s, sum(plan.replicas))
 
-    def replica(self, variant: Variant, limits: EngineLimits, *, fine_tuned: bool) -> ReplicaSetup:
+    def replica(self, variant: Variant, limits: EngineLimits, *, merged: str | None) -> ReplicaSetup:
         """The replica of a variant with these limits, built once."""
-        key = (variant.key, limits, fine_tuned)
+        key = (variant.key, limits, variant.acceptance_key(merged))
         setup = self._replicas.get(key)
         if setup is None:
             if len(self._replicas) > 64:
                 self._replicas.clear()
-            setup = self._replicas[key] = variant.replica(limits, self.ranks, fine_tuned=fine_tuned)
+            setup = self._replicas[key] = variant.replica(limits, self.ranks, merged=merged)
         return setup
 
     def fleet(self, setup: ReplicaSetup, trace: Trace, replicas: int, router: Router) -> SimResult:
@@ -220,7 +225,7 @@ class Runner:
         if known is None:
             if len(self._results) > 256:
                 self._results.clear()
-            setup = self.replica(variant, limits, fine_tuned=traffic.fine_tuned)
+            setup = self.replica(variant, limits, merged=traffic.merged)
             result = self.fleet(setup, traffic.trace, replicas, variant.router)
             known = self._results[key] = traffic, result
         return known[1]

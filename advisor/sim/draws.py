@@ -42,17 +42,20 @@ def uniforms(seed: int, requests: NDArray[np.int64], verify_steps: NDArray[np.in
 class Draws:
     """Tokens that a verify step yields: 1 + the drafts accepted, P(at least i accepted) = marginal i."""
 
-    __slots__ = ("adapter_marginals", "base_marginals", "draft_length", "seed")
+    __slots__ = ("adapter_marginals", "base_marginals", "draft_length", "own_marginals", "seed")
 
     def __init__(self, speculation: SpecSetup, seed: int) -> None:
         self.seed = seed
         self.draft_length = speculation.draft_length
         self.base_marginals = speculation.base.marginals[: self.draft_length]
         self.adapter_marginals = speculation.adapter.marginals[: self.draft_length]
+        self.own_marginals = {index: one.marginals[: self.draft_length] for index, one in speculation.own}
 
     def tokens(self, request: int, adapter: int, verify_step: int, drafted: int) -> int:
         """Tokens of one verify step of so many drafts, 1 to drafted + 1."""
-        marginals = self.base_marginals if adapter == BASE else self.adapter_marginals
+        marginals = self.base_marginals
+        if adapter != BASE:
+            marginals = self.own_marginals.get(adapter, self.adapter_marginals)
         luck = uniform(self.seed, request, verify_step)
         return 1 + sum(luck < marginal for marginal in marginals[:drafted])
 
@@ -70,13 +73,17 @@ class Draws:
         if to_base.all():
             return 1 + _accepted(luck, base)
         tuned = _accepted(luck, adapter)
+        for index, marginals in self.own_marginals.items():
+            mine = adapters == index
+            tuned[mine] = _accepted(luck[mine], marginals[:drafted])
         if not to_base.any():
             return 1 + tuned
         return 1 + np.where(to_base, _accepted(luck, base), tuned)
 
     def expected_tokens(self, drafted: int) -> float:
         """Mean tokens of a verify step of so many drafts, for those who get fewer."""
-        return 1.0 + min(sum(self.base_marginals[:drafted]), sum(self.adapter_marginals[:drafted]))
+        every = (self.base_marginals, self.adapter_marginals, *self.own_marginals.values())
+        return 1.0 + min(sum(marginals[:drafted]) for marginals in every)
 
 
 def _accepted(luck: NDArray[np.float64], marginals: tuple[float, ...]) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ class SpecSetup:
     draft_length: int  # the longest, where the schedule has several
     base: Acceptance
     adapter: Acceptance
+    own: tuple[tuple[int, Acceptance], ...] = ()  # of single adapters of the trace, instead of `adapter`
     schedule: tuple[
         tuple[int, int], ...
     ] = ()  # (from so many requests in a step, draft length), rising from 1

@@ -130,9 +130,11 @@ def verify_of(trace: Trace, draws: Draws, kv_block_tokens: int) -> Verify:
     """Futures of a trace, from the last runs on equal requests where they are few."""
     if len(trace) > _KEPT_REQUESTS:
         return Verify(trace, draws, kv_block_tokens)
-    columns = trace.prompt_tokens, trace.output_tokens, trace.adapter == BASE
+    who = trace.adapter if draws.own_marginals else trace.adapter == BASE
+    columns = trace.prompt_tokens, trace.output_tokens, who
     rules = draws.seed, draws.draft_length, draws.base_marginals, draws.adapter_marginals, kv_block_tokens
-    key = (*rules, *(column.tobytes() for column in columns))
+    own = tuple(sorted(draws.own_marginals.items()))
+    key = (*rules, own, *(column.tobytes() for column in columns))
     for known, verify in _recent:
         if known == key:
             return verify

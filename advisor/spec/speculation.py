@@ -72,6 +72,9 @@ class Draft(Spec):
         None, description="Measured for the base; a published default if empty."
     )
     adapter_acceptance: Acceptance | None = Field(None, description="Measured for your fine-tunes.")
+    acceptance_by_adapter: dict[str, Acceptance] = Field(
+        {}, description="Measured for single adapters, by name; the others have adapter_acceptance."
+    )
     adapter_shift: Literal["light", "domain", "heavy"] = Field(
         "domain",
         description="How far the fine-tunes are from the base, where adapter_acceptance was not measured.",

@@ -245,7 +245,7 @@ def _sized(question: Question, variant: Variant, kept: Kept, affordable: int | N
     pool = max(traffic, key=lambda one: len(one.trace))
     guess = sizer.guess(variant, limits, pool)
     own = Plan(variant, limits, ()).limits_of(pool)
-    clock = sizer.runner.replica(variant, own, fine_tuned=pool.fine_tuned).clock
+    clock = sizer.runner.replica(variant, own, merged=pool.merged).clock
     floor = floor_reason(variant, own, clock, pool, question.scenario.objective) or ""
     start = min(_start(kept, guess), sizer.most)
     if floor:

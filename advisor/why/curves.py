@@ -20,7 +20,7 @@ def _run(question: Question, runner: Runner, plan: Plan, factor: float) -> Trial
     traffic: tuple[PoolTraffic, ...] = traffic_for(plan.variant, trace, question.adapters.names)
     results = [
         runner.fleet(
-            runner.replica(plan.variant, plan.limits_of(pool), fine_tuned=pool.fine_tuned),
+            runner.replica(plan.variant, plan.limits_of(pool), merged=pool.merged),
             pool.trace,
             count,
             plan.variant.router,

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from advisor.deployment import without_adapters
+from advisor.deployment import Variant, without_adapters
 from advisor.recommendation import CauseDelta, Explanation, Outcome
 from advisor.search.question import Question
 from advisor.search.trial import Plan, PoolTraffic, Runner, as_base, traffic_for
@@ -63,8 +63,8 @@ def explain_plan(question: Question, runner: Runner, plan: Plan, key: str) -> Ex
 
 def _ladder(plan: Plan, runner: Runner, pool: PoolTraffic) -> Iterator[tuple[str, ReplicaSetup, Trace]]:
     """Yield (cause removed last, replica, requests), from the deployment to the plain base."""
-    variant, limits, trace, fine_tuned = plan.variant, plan.limits_of(pool), pool.trace, pool.fine_tuned
-    setup = runner.replica(variant, limits, fine_tuned=fine_tuned)
+    variant, limits, trace, merged = plan.variant, plan.limits_of(pool), pool.trace, pool.merged
+    setup = runner.replica(variant, limits, merged=merged)
     yield "", setup, trace
     if limits.max_loras:
         count = len(trace.adapters)
@@ -79,7 +79,7 @@ def _ladder(plan: Plan, runner: Runner, pool: PoolTraffic) -> Iterator[tuple[str
         setup = replace(setup, limits=free)
         yield "admission wait", setup, trace
         bare = without_adapters(limits)
-        plain = runner.replica(variant, bare, fine_tuned=fine_tuned)
+        plain = runner.replica(variant, bare, merged=merged)
         setup = replace(setup, clock=LoraInPrefillOnly(setup.clock, plain.clock))
         yield "LoRA in decode", setup, trace
         setup = replace(setup, clock=WithoutLora(plain.clock))
@@ -87,16 +87,21 @@ def _ladder(plan: Plan, runner: Runner, pool: PoolTraffic) -> Iterator[tuple[str
         setup = replace(setup, kv_blocks=variant.memory(bare).kv_blocks)
         yield "slots' memory", setup, trace
         trace = as_base(trace)
-        setup = replace(plain, speculation=_adapter_acceptance(plain.speculation))
+        setup = replace(plain, speculation=_adapter_acceptance(variant, plain.speculation))
         yield "prefix cache split by adapter", setup, trace
     if variant.drafting is not None:
         base = replace(variant, drafting=None)
-        yield "speculation", runner.replica(base, without_adapters(limits), fine_tuned=fine_tuned), trace
+        yield "speculation", runner.replica(base, without_adapters(limits), merged=merged), trace
 
 
-def _adapter_acceptance(spec: SpecSetup | None) -> SpecSetup | None:
-    """Keep the adapters' acceptance for requests that become base requests: only the cache changes."""
-    return None if spec is None else replace(spec, base=spec.adapter)
+def _adapter_acceptance(variant: Variant, spec: SpecSetup | None) -> SpecSetup | None:
+    """Keep the adapters' acceptance for requests that become base requests: only the cache changes.
+
+    Where adapters have acceptances of their own, the mean of them is kept.
+    """
+    if spec is None or variant.drafting is None:
+        return spec
+    return replace(spec, base=variant.drafting.mean_adapter)
 
 
 def _lone(runner: Runner, setup: ReplicaSetup, trace: Trace, router: Router) -> SimResult:

@@ -49,7 +49,7 @@ def test_each_batch_has_the_length_that_yields_most(asked: Question) -> None:
     assert starts[0] == 1
     assert list(lengths) == sorted(lengths, reverse=True), "larger batches never want longer drafts"
     assert len(set(lengths)) == len(lengths) > 1
-    of = SpecSetup(5, variant.drafting.base, variant.drafting.adapter, schedule)
+    of = SpecSetup(5, variant.drafting.base, variant.drafting.adapter, schedule=schedule)
     batches = [2**k for k in range(8)]
     active = [active_adapters(asked, variant, batch) for batch in batches]
     tokens = {n: 1.0 + sum(variant.drafting.adapter.marginals[:n]) for n in (0, *LENGTHS)}

@@ -19,7 +19,7 @@ def test_no_simulated_request_is_faster_than_alone() -> None:
     variant = plain_variant(asked)
     limits = start_limits(asked, variant).model_copy(update={"max_num_batched_tokens": 512})
     runner = Runner(asked.scenario.objective, asked.ranks, 0)
-    setup = runner.replica(variant, limits, fine_tuned=False)
+    setup = runner.replica(variant, limits, merged=None)
     busy = runner.fleet(setup, as_base(asked.trial), 1, "round-robin")
     apart = replace(as_base(asked.trial), arrival_s=np.arange(len(asked.trial), dtype=np.float64) * 100.0)
     lone = runner.fleet(setup, apart, 1, "round-robin")

@@ -53,12 +53,12 @@ def test_the_pools_run_as_they_would_alone(asked: Question) -> None:
     runner = Runner(asked.scenario.objective, asked.ranks, 0)
     trial = runner.run(Plan(variant, limits, (1, 1)), pools, asked.trial.duration_s)
     base = variant_of(asked, "base")
-    setup = runner.replica(base, start_limits(asked, base), fine_tuned=False)
+    setup = runner.replica(base, start_limits(asked, base), merged=None)
     alone = runner.fleet(setup, as_base(pools[0].trace), 1, "round-robin")
     np.testing.assert_array_equal(trial.results[0].last_token_s, alone.last_token_s)
     pool = variant_of(asked, "multi-lora")
     tail = runner.fleet(
-        replace(runner.replica(pool, limits, fine_tuned=False), preloaded=()),
+        replace(runner.replica(pool, limits, merged=None), preloaded=()),
         pools[1].trace,
         1,
         "round-robin",

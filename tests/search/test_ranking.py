@@ -135,8 +135,8 @@ def test_merged_weights_run_as_the_base_does_to_the_last_bit(asked: Question) ->
     base, merged = plain_variant(asked), variant_of(asked, "merged")
     limits = start_limits(asked, base)
     trace = as_base(asked.trial)
-    one = runner.fleet(runner.replica(base, limits, fine_tuned=False), trace, 1, "round-robin")
-    two = runner.fleet(runner.replica(merged, limits, fine_tuned=True), trace, 1, "round-robin")
+    one = runner.fleet(runner.replica(base, limits, merged=None), trace, 1, "round-robin")
+    two = runner.fleet(runner.replica(merged, limits, merged=""), trace, 1, "round-robin")
     np.testing.assert_array_equal(one.last_token_s, two.last_token_s)
 
 

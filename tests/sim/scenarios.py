@@ -37,8 +37,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     spare = draw(st.sampled_from((0, 1, 5, 20, 10_000)))
     speculation = None
     if gamma:
-        base, tuned = (Acceptance(marginals=tuple(np.sort(rng.random(4))[::-1].tolist())) for _ in range(2))
-        speculation = SpecSetup(gamma, base, tuned, _schedule(draw, rng, gamma))
+        base, tuned = _acceptance(rng), _acceptance(rng)
+        speculation = SpecSetup(gamma, base, tuned, _own(draw, rng, adapters), _schedule(draw, rng, gamma))
     replica = ReplicaSetup(
         limits=limits,
         clock=_clock(draw, rng),
@@ -52,6 +52,17 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         preloaded=tuple(rng.permutation(adapters)[: draw(st.integers(0, adapters))].tolist()),
     )
     return Scenario(_fleet(draw, rng, replica, trace.duration_s + 1.0), trace, draw(st.integers(0, 2**20)))
+
+
+def _acceptance(rng: np.random.Generator) -> Acceptance:
+    return Acceptance(marginals=tuple(np.sort(rng.random(4))[::-1].tolist()))
+
+
+def _own(draw: st.DrawFn, rng: np.random.Generator, adapters: int) -> tuple[tuple[int, Acceptance], ...]:
+    """Some adapters with an acceptance of their own."""
+    if not draw(st.booleans()):
+        return ()
+    return tuple((adapter, _acceptance(rng)) for adapter in range(adapters) if rng.random() < 0.5)
 
 
 def _schedule(draw: st.DrawFn, rng: np.random.Generator, gamma: int) -> tuple[tuple[int, int], ...]:

@@ -137,7 +137,11 @@ def test_renaming_adapters_changes_nothing(scenario: Scenario, random: object) -
     )
     fleet = replace(fleet, router="least-outstanding")
     preloaded = tuple(int(new_index[i]) for i in fleet.replica.preloaded)
-    renamed = replace(fleet, replica=replace(fleet.replica, loads=moved, preloaded=preloaded))
+    spec = fleet.replica.speculation
+    if spec is not None:
+        spec = replace(spec, own=tuple((int(new_index[index]), one) for index, one in spec.own))
+    replica = replace(fleet.replica, loads=moved, preloaded=preloaded, speculation=spec)
+    renamed = replace(fleet, replica=replica)
     here = simulate_fleet(fleet, trace, seed=scenario.seed)
     there = simulate_fleet(renamed, replace(trace, adapter=new_index[trace.adapter]), seed=scenario.seed)
     assert there.last_token_s.tobytes() == here.last_token_s.tobytes()
