@@ -13,6 +13,8 @@ from advisor.breakeven.capacity import SIZES
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-9
+FAINT = 1e-3
+"""Share of the load by which a merged replica must carry more than a multi-LoRA one."""
 _BLOCK = 1_000_000
 
 
@@ -54,7 +56,8 @@ def merging_pays_from(
 
     Both are staircases in the load. A merged pool wastes at most w replicas beside a load spread evenly, so
     that above K w / (1/multi - 1/merged), with K pools and what a replica of a large pool carries, merging
-    takes no more; below, every step is looked at, from above.
+    takes no more; below, every step is looked at, from above. What carries only `FAINT` more is taken for equal:
+    its crossing would lie at a load that nobody has.
 
     Args:
         shares: of the load, one a merged pool (base requests have one too).
@@ -66,7 +69,7 @@ def merging_pays_from(
         return None
     if multi <= 0:
         return 0.0
-    if multi >= merged:
+    if multi * (1.0 + FAINT) >= merged:
         return None
     weights = np.asarray([share for share in shares if share > 0])
     most = len(shares) * _waste(merged_rps) / (1 / multi - 1 / merged)
