@@ -56,8 +56,8 @@ def merging_pays_from(
 
     Both are staircases in the load. A merged pool wastes at most w replicas beside a load spread evenly, so
     that above K w / (1/multi - 1/merged), with K pools and what a replica of a large pool carries, merging
-    takes no more; below, every step is looked at, from above. What carries only `FAINT` more is taken for equal:
-    its crossing would lie at a load that nobody has.
+    takes no more; below, every step is looked at, from above. What carries only `FAINT` more is taken for
+    equal: its crossing would lie at a load that nobody has.
 
     Args:
         shares: of the load, one a merged pool (base requests have one too).
