@@ -16,10 +16,11 @@ from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation, TermOrigin, WorkloadFacts
 from advisor.robustness.certainty import certainty_of
 from advisor.search.beside import with_others
+from advisor.search.found import Entry, Found
 from advisor.search.origins import terms_of
 from advisor.search.parallel import default_jobs
 from advisor.search.question import Question, facts_of, resolve
-from advisor.search.ranking import Entry, Found, search
+from advisor.search.ranking import search
 from advisor.search.tokens import offers_by_token
 from advisor.sim.result import SimResult
 from advisor.spec.scenario import Scenario
@@ -80,9 +81,7 @@ def recommend_in_parts(
     processes = default_jobs() if jobs is None else jobs
     question = resolve(scenario, profiles, folder)
     found = search(question, tell, processes)
-    shown = found.best or next(
-        (e for e in found.entries if e.sized is not None and not e.option.is_reference), None
-    )
+    shown = found.best or found.nearest
     yield _answer(question, Studies(found, None, None, None, (), 0), shown)
     tell(0.8, "reasons: causes, knee, slots, what would turn the advice")
     studies, certainty = study(question, found, shown, processes), None

@@ -11,11 +11,11 @@ from advisor.errors import InfeasibleError, InputError, validated
 from advisor.profile import Profile
 from advisor.recommendation import Option
 from advisor.search.candidates import BY_BATCH, memory_reason, variants
+from advisor.search.found import Entry
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.options import option_of
 from advisor.search.pools import SizedPlan, Sizer
 from advisor.search.question import Offer, Question, resolve
-from advisor.search.ranking import Entry
 from advisor.search.trial import Plan, PoolTraffic, Runner, by_popularity, traffic_for
 from advisor.spec.engine import EngineLimits, EngineWish
 from advisor.spec.scenario import Scenario

@@ -9,83 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from advisor.errors import InputError
-from advisor.spec.spec import Spec
+from advisor.spec.mergecheck import STORED, MergeCheck, ModuleCheck, Parity, Stored, TypeCheck
 from calibration.engine.config import read_architecture
 from calibration.engine.peft import describe_adapter, read_adapter
 from calibration.engine.weights import read_module
 
-Stored = Literal["float32", "bfloat16", "float16", "fp8", "int4"]
-STORED: Final[tuple[Stored, ...]] = ("float32", "bfloat16", "float16", "fp8", "int4")
 _INT4_GROUP: Final = 128
-_SAFE_ERROR: Final = 0.2
-_LOSSY_ERROR: Final = 0.5
-
-
-class ModuleCheck(Spec):
-    """One module of one layer in one type."""
-
-    layer: int
-    module: str
-    delta_over_weight: float = Field(description="|Δ| / |W|, Frobenius.")
-    kept: float = Field(description="Share of the delta along itself that is left; 1: all.")
-    error: float = Field(description="|Δ' - Δ| / |Δ|.")
-    unchanged: float = Field(description="Share of the weights that the merge leaves as they are.")
-
-
-class TypeCheck(Spec):
-    """All modules in one type, and what it does to answers."""
-
-    stored: Stored
-    kept: float = Field(description="Over all modules, by the square of the delta.")
-    error: float
-    unchanged: float
-    worst: ModuleCheck
-    parity: Parity | None = Field(None, description="Merged in this type against unmerged; null: not asked.")
-
-
-class Parity(Spec):
-    """Answers of the merged model beside those of base and unmerged adapter."""
-
-    prompts: int
-    mean_kl_nats: float = Field(description="KL(unmerged || merged), mean over tokens.")
-    base_kl_nats: float = Field(description="KL(unmerged || base): what not merging at all would be off.")
-    same_likeliest: float = Field(description="Share of places with the same most likely token.")
-
-
-class MergeCheck(Spec):
-    """The whole check."""
-
-    schema_version: Literal[1] = 1
-    model: str
-    adapter: str
-    rank: int
-    types: tuple[TypeCheck, ...]
-    modules: tuple[tuple[ModuleCheck, ...], ...] = Field(description="One list a type, in the types' order.")
-
-    @property
-    def advice(self) -> str:
-        """One sentence a type."""
-        said = []
-        for check in self.types:
-            error = f"an error of {check.error:.0%} of the delta"
-            if check.error <= _SAFE_ERROR:
-                said.append(f"{check.stored}: safe to merge, {error}.")
-            elif check.error <= _LOSSY_ERROR:
-                said.append(f"{check.stored}: lossy, {error}; compare answers before you merge.")
-            else:
-                said.append(f"{check.stored}: serve unmerged, {error}.")
-        return " ".join(said)
-
-
-TypeCheck.model_rebuild()
 
 
 def merge_check(

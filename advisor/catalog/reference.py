@@ -11,6 +11,7 @@ from advisor.catalog.capabilities import engines
 from advisor.catalog.compatibility import Rule
 from advisor.catalog.hardware import DeviceRow, devices
 from advisor.catalog.prices import LoraOffer, TokenPriceRow, device_prices, price_of, price_spread
+from advisor.catalog.rounding import RoundingRow
 from advisor.catalog.shapes import ModelRow, UnmodelledRow, models, not_modelled
 from advisor.catalog.tables import VARIABLE, NotInCatalogError
 from advisor.spec.device import Device
@@ -53,6 +54,7 @@ _TABLES: Final = (
     ("lora_offers.csv", LoraOffer),
     ("acceptance.csv", AcceptanceRow),
     ("adapter_shift.csv", ShiftRow),
+    ("merge_rounding.csv", RoundingRow),
     ("engines.json", EngineCapability),
     ("compatibility.json", Rule),
 )

@@ -22,9 +22,9 @@ from advisor.robustness.rivals import Rival, rivals_of
 from advisor.robustness.tipping import Subject, Tipping, subjects_of, tipping
 from advisor.robustness.words import said
 from advisor.robustness.workload import resampled
+from advisor.search.found import Found
 from advisor.search.parallel import run_all
 from advisor.search.question import Question
-from advisor.search.ranking import Found
 from advisor.search.trial import Trial
 from advisor.trace.trace import Trace
 

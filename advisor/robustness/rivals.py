@@ -9,8 +9,8 @@ from advisor.recommendation import Outcome
 from advisor.robustness.inputs import SIGMAS, doubts_of, factor
 from advisor.robustness.scaled import scaled
 from advisor.search.floor import floor_reason
+from advisor.search.found import Entry, Found
 from advisor.search.question import Question
-from advisor.search.ranking import Entry, Found
 from advisor.search.trial import Plan, traffic_for
 from advisor.search.work import sizer_of
 

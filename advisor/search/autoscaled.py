@@ -14,17 +14,18 @@ from functools import partial
 from advisor.cost import cost_of
 from advisor.elastic import Elastic
 from advisor.outcome import checks_of, outcome_of
+from advisor.search.found import Entry
 from advisor.search.options import option_of
 from advisor.search.parallel import run_all
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question, facts_of
-from advisor.search.ranking import Entry
 from advisor.search.trial import PoolTraffic, Trial, traffic_for
 from advisor.search.work import sizer_of
 from advisor.sim.fleet import simulate_fleet
 from advisor.sim.result import CAUSES, SimResult
 from advisor.sim.setup import FleetSetup, ReplicaSetup, Scaling
 from advisor.spec.autoscaling import Autoscaling
+from advisor.spec.spec import worst
 from advisor.startup import StartUp, start_up_of
 
 _LOOKED_AT = 4
@@ -161,7 +162,11 @@ def _entry(question: Question, fixed: Entry, run: Run, start_up: StartUp) -> Ent
     traffic = traffic_for(plan.variant, question.whole, question.adapters.names)
     option = option_of(question, sized, fixed.offer, traffic, fixed.warnings)
     price = fixed.offer.price
-    update: dict[str, object] = {"key": f"{option.key}/auto", "scaling": _elastic(fixed, run, start_up)}
+    update: dict[str, object] = {
+        "key": f"{option.key}/auto",
+        "scaling": _elastic(fixed, run, start_up),
+        "origin": worst(option.origin, start_up.origin),
+    }
     if price is not None:
         facts = facts_of(question)
         output = facts.rate_rps * facts.output_tokens_mean

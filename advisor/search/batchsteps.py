@@ -66,6 +66,30 @@ def steps_s(
     )
 
 
+def pays_up_to(question: Question, variant: Variant) -> tuple[int, int]:
+    """The largest power of two of requests at which drafts of the variant's length pay, and the next one.
+
+    The first is 0 where they pay at none, the second 0 where they pay at every batch that the engine allows.
+    """
+    drafting = variant.drafting
+    assert drafting is not None
+    batches = _batches(question, variant, drafting.draft_length)
+    active = [active_adapters(question, variant, batch) for batch in batches]
+    plain = steps_s(question, variant, batches, active, 0)
+    verify = steps_s(question, variant, batches, active, drafting.draft_length)
+    tokens = acceptance_of(variant).tokens_per_step(drafting.draft_length)
+    pays = [tokens > v / p for v, p in zip(verify, plain, strict=True)]
+    last = max((i for i, yes in enumerate(pays) if yes), default=-1)
+    return (batches[last] if last >= 0 else 0), (batches[last + 1] if last + 1 < len(batches) else 0)
+
+
+def _batches(question: Question, variant: Variant, drafted: int) -> list[int]:
+    """Powers of two that seats and token budget allow with so many drafts."""
+    limits = limits_for(question, variant)
+    most = min(limits.max_num_seqs, limits.max_num_batched_tokens // (drafted + 1))
+    return [2**exponent for exponent in range(_LARGEST_EXPONENT + 1) if 2**exponent <= most]
+
+
 def schedule_of(question: Question, variant: Variant, lengths: Sequence[int]) -> Schedule:
     """The best draft length from each power of two of requests on, in the form of `SpecSetup.schedule`.
 
@@ -74,9 +98,7 @@ def schedule_of(question: Question, variant: Variant, lengths: Sequence[int]) ->
         variant: with a drafting; its terms count.
         lengths: that may be taken, beside none at all.
     """
-    limits = limits_for(question, variant)
-    most = min(limits.max_num_seqs, limits.max_num_batched_tokens // (max(lengths) + 1))
-    batches = [2**exponent for exponent in range(_LARGEST_EXPONENT + 1) if 2**exponent <= most]
+    batches = _batches(question, variant, max(lengths))
     active = [active_adapters(question, variant, batch) for batch in batches]
     accepted = acceptance_of(variant)
     best = [0] * len(batches)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from advisor.search.autoscaled import autoscaled
+from advisor.search.found import Found
 from advisor.search.question import Question
-from advisor.search.ranking import Found, ranked_entries, with_fronts
+from advisor.search.ranking import ranked_entries, with_fronts
 from advisor.search.serverless import serverless
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from advisor.catalog.compatibility import check
+from advisor.catalog.rounding import rounding_words
 from advisor.deployment import Drafting, OwnAcceptance, Variant, Way
 from advisor.errors import InputError
 from advisor.profile import Profile
@@ -121,7 +122,11 @@ def _variant(
     share = question.scenario.engine.memory_share or question.engine.memory_share
     modules, router = question.adapters.target_modules, question.scenario.search.routers[0]
     variant = Variant(way, profile, terms, drafting, share, modules, router)
-    return variant, tuple(verdict.sentence for verdict in verdicts)
+    warnings = tuple(verdict.sentence for verdict in verdicts)
+    if way in ("merged", "hybrid"):
+        checks = question.adapters.merge_checks
+        warnings += (rounding_words(question.model.weights_dtype, checks),)
+    return variant, warnings
 
 
 def _scheduled(

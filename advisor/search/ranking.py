@@ -23,6 +23,7 @@ from advisor.search.confirmation import (
     spread_of,
     stretches,
 )
+from advisor.search.found import Entry, Found
 from advisor.search.front import fronts
 from advisor.search.hybrid import hybrids
 from advisor.search.options import option_of
@@ -39,32 +40,6 @@ _SCREEN_PART = 3
 """The first look takes this part of the trial's requests."""
 
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A sized candidate: what the option says and what later studies need."""
-
-    option: Option
-    offer: Offer
-    sized: SizedPlan | None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """All entries, ranked."""
-
-    entries: tuple[Entry, ...]
-    candidates: int
-    simulations: int
-    final: Question | None = None  # the long stretch on which the best few were confirmed; None: the trial
-
-    @property
-    def best(self) -> Entry | None:
-        """The recommended one: the first feasible that can serve the adapters and is not bought."""
-        options = (e for e in self.entries if e.option.feasible and e.option.bought is None)
-        return next((e for e in options if not e.option.is_reference), None)
 
 
 def search(question: Question, progress: Progress | None = None, jobs: int = 1) -> Found:

@@ -19,11 +19,11 @@ from advisor.errors import InputError
 from advisor.outcome import checks_of, outcome_of
 from advisor.search.autoscaled import keeps_up
 from advisor.search.candidates import refused_option
+from advisor.search.found import Entry
 from advisor.search.knobs import padded_rank, start_limits
 from advisor.search.options import breach
 from advisor.search.pools import SizedPlan, longest_request
 from advisor.search.question import Offer, Question, busiest_stretch, facts_of, shipped
-from advisor.search.ranking import Entry
 from advisor.search.shared import Shared, capacity_rps
 from advisor.search.shared import with_others as shared_with
 from advisor.search.tokens import adapters_at, request_usd

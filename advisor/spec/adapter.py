@@ -75,6 +75,9 @@ class Adapters(Spec):
     )
     use_rslora: bool = Field(False, description="use_rslora in adapter_config.json.")
     modules_to_save: bool = Field(False, description="True if adapter_config.json lists modules_to_save.")
+    merge_checks: tuple[str, ...] = Field(
+        (), description="Files that `calibrate merge-check --json` printed; the worst adapter counts."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Adapters:
@@ -104,4 +107,7 @@ class AdapterFolders(Spec):
     )
     base_share: float = Field(
         0.0, ge=0, lt=1, description="Share of requests that go to the plain base model."
+    )
+    merge_checks: tuple[str, ...] = Field(
+        (), description="Files that `calibrate merge-check --json` printed; the worst adapter counts."
     )

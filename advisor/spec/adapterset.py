@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.errors import InputError
@@ -16,6 +16,7 @@ from advisor.spec.adapter import (
     SharesPopularity,
     ZipfPopularity,
 )
+from advisor.spec.mergecheck import MergeCheck, load_merge_check
 from advisor.spec.model import ALL_LINEAR
 from advisor.spec.paths import path_under
 from advisor.spec.peft import PeftAdapter, Trait, adapter_from_folder
@@ -33,6 +34,7 @@ class AdapterSet:
     traits: frozenset[Trait] = frozenset()  # union over the adapters
     file_bytes: tuple[int | None, ...] = ()  # of the weights file, where one was seen; empty: none was
     base_models: frozenset[str] = frozenset()  # base_model_name_or_path of the folders
+    merge_checks: tuple[MergeCheck, ...] = ()
 
     def __post_init__(self) -> None:
         assert len(self.names) == len(self.ranks) == len(set(self.names))
@@ -73,8 +75,9 @@ def resolve_adapters(spec: Adapters | AdapterFolders, folder: Path) -> AdapterSe
     Raises:
         InputError: a folder that cannot be read, two folders of one name, or shares that fit no folder.
     """
+    checks = tuple(load_merge_check(path_under(folder, path)) for path in spec.merge_checks)
     if isinstance(spec, Adapters):
-        return _by_number(spec)
+        return replace(_by_number(spec), merge_checks=checks)
     adapters = [adapter_from_folder(path_under(folder, path)) for path in spec.paths]
     if isinstance(spec.popularity, SharesPopularity) and len(spec.popularity.shares) != len(adapters):
         raise InputError(
@@ -91,6 +94,7 @@ def resolve_adapters(spec: Adapters | AdapterFolders, folder: Path) -> AdapterSe
         traits=frozenset().union(*(adapter.traits for adapter in adapters)),
         file_bytes=tuple(adapter.file_bytes for adapter in adapters),
         base_models=frozenset(adapter.base_model for adapter in adapters if adapter.base_model),
+        merge_checks=checks,
     )
 
 

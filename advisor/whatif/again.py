@@ -18,12 +18,13 @@ from advisor.deployment import Variant
 from advisor.recommendation import Option, Recommendation
 from advisor.search.candidates import memory_reason, refused_option, variants
 from advisor.search.floor import floor_reason
+from advisor.search.found import Entry
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.options import option_of
 from advisor.search.parallel import run_all
 from advisor.search.pools import SizedPlan, Sizer, longest_request
 from advisor.search.question import Offer, Question, typical_stretch
-from advisor.search.ranking import Entry, ranked_entries
+from advisor.search.ranking import ranked_entries
 from advisor.search.sizing import fewest_replicas
 from advisor.search.trial import Plan, PoolTraffic, Trial, by_popularity, traffic_for
 from advisor.search.work import sizer_of

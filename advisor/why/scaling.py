@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from advisor.elastic import Elastic
 from advisor.recommendation import Option
-from advisor.search.ranking import Found
+from advisor.search.found import Found
 from advisor.spec.quantities import significant
 from advisor.spec.spec import Origin
 from advisor.why.words import limits_words
@@ -94,9 +94,16 @@ def _waits(option: Option, scaling: Elastic) -> str:
     if not scaling.waited_share:
         return "Nobody waits for a first replica; start-ups show as queueing behind those that run."
     mean = "" if option.outcome is None else f", of a mean TTFT of {option.outcome.ttft.mean_s:.2f} s"
-    return (
+    said = (
         f"{scaling.waited_share:.1%} of the requests wait for a first replica, which is "
         f"{scaling.waited_mean_s:.2f} s over all{mean}; what queues meanwhile waits on."
+    )
+    limits = [check.limit for check in option.checks if check.metric == "ttft"]
+    if option.outcome is None or not limits or option.outcome.ttft.p99_s <= max(limits):
+        return said
+    return (
+        f"{said} The limit that was asked does not see all of them: 1 % of the requests wait longer than "
+        f"{significant(option.outcome.ttft.p99_s)} s for their first token."
     )
 
 

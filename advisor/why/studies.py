@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from advisor.recommendation import Explanation, Knee, SlotSweep, Turn
+from advisor.search.found import Entry, Found
 from advisor.search.parallel import run_all
 from advisor.search.question import Question
-from advisor.search.ranking import Entry, Found
 from advisor.search.trial import Plan
 from advisor.search.work import sizer_of
 from advisor.why.curves import headroom, knee, slot_sweep

@@ -9,10 +9,10 @@ from functools import partial
 from advisor.deployment import Variant
 from advisor.profile import LoraTerm, Provenance
 from advisor.recommendation import Option, Turn, cause_word
+from advisor.search.found import Entry, Found
 from advisor.search.origins import terms_of
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question
-from advisor.search.ranking import Entry, Found
 from advisor.search.trial import Plan, traffic_for
 from advisor.search.work import sizer_of
 from advisor.trace.scale import faster

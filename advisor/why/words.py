@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from advisor.recommendation import Option, SloCheck, cause_word, draft_length_words
+from advisor.recommendation import Option, SloCheck, cause_word
+from advisor.search.batchsteps import pays_up_to
+from advisor.search.found import Entry, Found
 from advisor.search.question import Question
-from advisor.search.ranking import Entry, Found
 from advisor.spec.objective import Objective
 from advisor.spec.quantities import duration_text, told_apart
 from advisor.spec.spec import Origin
-
-_WAY = {
-    "base": "the plain base model",
-    "multi-lora": "all adapters unmerged on one multi-LoRA pool",
-    "merged": "each adapter merged into its own deployment",
-    "hybrid": "the hottest adapters merged, the rest unmerged on one multi-LoRA pool",
-}
-_DRAFT = {"ngram": "n-gram", "draft_model": "draft-model", "eagle3": "EAGLE-3"}
-
+from advisor.why.described import WAY_WORDS, described, machines, price_words
 
 _THIN, _ROOMY = 1.1, 1.2
 """Headroom below which the summary warns, and from which another option is named instead."""
@@ -47,7 +40,7 @@ def summary_of(question: Question, found: Found) -> str:
     if best is None:
         return _nothing(question, found)
     option = best.option
-    parts = [f"Serve {_described(option)}: {_machines(option)}, {_price(option)}."]
+    parts = [f"Serve {described(option)}: {machines(option)}, {price_words(option)}."]
     if option.outcome is not None:
         rate = question.whole.rate_rps
         asked = f"At the asked load of {rate:.3g} requests/s"
@@ -63,6 +56,7 @@ def summary_of(question: Question, found: Found) -> str:
             )
         else:
             parts.append(f"max_loras is {option.limits.max_loras}, as you set it ({kept}).")
+    parts.extend(_drafts(question, best))
     parts.extend(_draws(best))
     parts.extend(_margin(found, option))
     parts.extend(_rival(found, option))
@@ -93,42 +87,6 @@ def _extra(usd_per_hour: float) -> str:
     return f"the adapters cost {usd_per_hour:.2f} USD/h"
 
 
-def _described(option: Option) -> str:
-    text = _WAY[option.way]
-    if option.way == "hybrid":
-        hot = [pool.adapters[0] for pool in option.pools if pool.merged]
-        text = (
-            f"the hottest {'adapter' if len(hot) == 1 else f'{len(hot)} adapters'} ({_listed(hot)}) merged, "
-            "the rest unmerged on one multi-LoRA pool"
-        )
-    if option.speculation is not None:
-        spec = option.speculation
-        kind = f"{'custom ' * spec.name.startswith(f'{spec.method}-custom')}{_DRAFT[spec.method]}"
-        tokens = draft_length_words(spec)
-        text += f", with {kind} speculative decoding ({tokens})"
-    return text
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _machines(option: Option) -> str:
-    replicas = "1 replica" if option.replicas == 1 else f"{option.replicas} replicas"
-    tp = f" as {replicas} of {option.tensor_parallel}" if option.tensor_parallel > 1 else ""
-    return f"{option.devices} x {option.device}{tp} with {option.engine} {option.engine_version}"
-
-
-def _price(option: Option) -> str:
-    if option.usd_per_hour is None:
-        return "price unknown"
-    mtok = f", {option.usd_per_mtok:.3g} USD per million tokens" if option.usd_per_mtok is not None else ""
-    spec = option.speculation
-    training = 0.0 if spec is None else spec.training_usd_per_hour
-    of_it = f" ({training:.2f} of it for the draft's training)" if training else ""
-    return f"{option.usd_per_hour:.2f} USD/h{of_it}{mtok}"
-
-
 def limits_words(checks: tuple[SloCheck, ...]) -> str:
     """Each limit with what was simulated."""
     texts = []
@@ -144,6 +102,21 @@ def limits_words(checks: tuple[SloCheck, ...]) -> str:
                 f"{check.metric.upper()} p{check.percentile:g} {value} {unit} (limit {limit} {unit})"
             )
     return ", ".join(texts) if texts else "no latency limit was asked and no queue grows"
+
+
+def _drafts(question: Question, entry: Entry) -> list[str]:
+    """Up to which batch drafts of one length pay; a schedule says so itself."""
+    if entry.sized is None or entry.option.outcome is None:
+        return []
+    variant = entry.sized.plan.variant
+    if variant.drafting is None or variant.drafting.schedule:
+        return []
+    pays, no_more = pays_up_to(question, variant)
+    mean = f"the mean batch here is {entry.option.outcome.mean_batch:.3g}"
+    if not pays:
+        return [f"By the step times alone its drafts pay at no batch ({mean})."]
+    upper = f"up to {pays} and no more at {no_more}" if no_more else f"of every size up to {pays}"
+    return [f"Its drafts pay in batches {upper}; {mean}."]
 
 
 def _draws(entry: Entry) -> list[str]:
@@ -182,7 +155,7 @@ def _margin(found: Found, option: Option) -> list[str]:
     )
     if roomy is None or roomy.usd_per_hour is None:
         return [f"{text}."]
-    how = f"{roomy.devices} x {roomy.device}, {_WAY[roomy.way]}"
+    how = f"{roomy.devices} x {roomy.device}, {WAY_WORDS[roomy.way]}"
     return [f"{text}; {how}, carries {roomy.headroom:.2f} times for {roomy.usd_per_hour:.2f} USD/h."]
 
 
@@ -199,11 +172,11 @@ def _rival(found: Found, option: Option) -> list[str]:
             ratio = other.usd_per_hour / option.usd_per_hour
             times = "the same price" if abs(ratio - 1) < 0.005 else f"{ratio:.2g} times the price"
             said.append(
-                f"With {_WAY[way]} the cheapest is {other.devices} x {other.device} "
+                f"With {WAY_WORDS[way]} the cheapest is {other.devices} x {other.device} "
                 f"for {other.usd_per_hour:.2f} USD/h ({times}{_not_enough(found, other)})."
             )
         elif not other.feasible:
-            said.append(f"{_WAY[way].capitalize()} does not do: {other.reason}.")
+            said.append(f"{WAY_WORDS[way].capitalize()} does not do: {other.reason}.")
     return [*said, *_other_device(found, option)]
 
 
@@ -235,16 +208,25 @@ def _other_device(found: Found, option: Option) -> list[str]:
 
 
 def _nothing(question: Question, found: Found) -> str:
-    near = next(
-        (e.option for e in found.entries if e.option.outcome is not None and not e.option.is_reference), None
-    )
+    """Which bound makes it impossible, and what comes nearest."""
     head = f"Nothing meets the objective ({objective_words(question.scenario.objective)})."
-    if near is None:
+    near = found.nearest
+    if near is None or near.sized is None:
         first = found.entries[0].option if found.entries else None
         return head if first is None else f"{head} {first.key}: {first.reason}."
+    option = near.option
+    place = f"{described(option)} on {machines(option)}"
+    if option.bound == "budget":
+        return (
+            f"{head} The budget makes it impossible: the cheapest that meets every limit is {place}, for "
+            f"{price_words(option)}. Raise the budget to that, or relax the limits."
+        )
+    alone = near.sized.floor or len(option.checks) < 2
+    figures = "" if alone else f" ({limits_words(option.checks)})"
+    bound = "the limit that makes it impossible" if near.sized.floor else "what it misses"
     return (
-        f"{head} The nearest is {_described(near)} on {_machines(near)}: {near.reason}. "
-        f"Relax that limit, or allow other devices."
+        f"{head} The nearest is {place}; {bound}: {option.reason}{figures}. Relax that limit, or allow other "
+        "devices."
     )
 
 

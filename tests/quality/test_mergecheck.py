@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="no torch; install the extra calibrate")
 import torch
 from click.testing import CliRunner
 
+from advisor.catalog.rounding import RoundingRow, rounding_rows
 from advisor.errors import InputError
 from advisor.spec.model import ModelShape
 from calibration import tinymodels
@@ -53,6 +54,17 @@ def test_a_large_delta_survives_and_a_small_one_is_lost(base: Path, tmp_path: Pa
     assert small.types[1].unchanged > 0.95
     assert "serve unmerged" in small.advice
     assert "bfloat16: safe to merge" in large.advice
+
+
+@pytest.mark.parametrize("row", [r for stored in ("bfloat16", "fp8", "int4") for r in rounding_rows(stored)])
+def test_the_catalogs_table_is_what_rounding_does_to_gaussian_weights(row: RoundingRow) -> None:
+    random = torch.Generator().manual_seed(1)
+    weight = (0.02 * torch.randn(1024, 1024, generator=random)).bfloat16().float()
+    delta = torch.randn(1024, 16, generator=random) @ torch.randn(16, 1024, generator=random)
+    delta *= row.delta_over_weight * weight.norm() / delta.norm()
+    left = ROUND[row.stored](weight + delta) - weight
+    error = float((left - delta).norm() / delta.norm())
+    assert error == pytest.approx(row.error, rel=0.25)
 
 
 def test_on_a_base_stored_in_bf16_a_delta_below_half_a_step_is_lost_whole(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from advisor.robustness.decide import Judge, World, with_extra
 from advisor.robustness.inputs import TRAFFIC, Input
 from advisor.robustness.rivals import rivals_of
 from advisor.robustness.tipping import Subject, subjects_of, tipping
+from advisor.search.found import Found
 from advisor.search.question import Question
-from advisor.search.ranking import Found, search
+from advisor.search.ranking import search
 from advisor.spec.spec import Origin
 from tests.faces.example import example
 from tests.profiles import DEVICE, profile, terms

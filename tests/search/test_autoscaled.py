@@ -11,8 +11,9 @@ import pytest
 from advisor.recommendation import Option
 from advisor.search.autoscaled import autoscaled
 from advisor.search.beside import with_others
+from advisor.search.found import Found
 from advisor.search.question import Question, busiest_stretch
-from advisor.search.ranking import Found, search
+from advisor.search.ranking import search
 from advisor.spec.autoscaling import Autoscaling
 from advisor.spec.spec import Origin
 from advisor.startup import ENGINE_START_S, start_up_of
@@ -108,6 +109,35 @@ def test_the_summary_says_what_it_saves_and_what_it_costs(quick: tuple[Question,
     assert f"It costs {option.usd_per_hour:.2f} USD/h on average" in text
     assert f"{option.scaling.waited_share:.1%} of the requests wait for a first replica" in text
     assert summary_with_others("Serve it.", fixed) == "Serve it."
+
+
+def test_a_percentile_that_does_not_see_the_cold_starts_is_told_so(
+    quick: tuple[Question, Found, Found],
+) -> None:
+    found = quick[2]
+    entry = next(e for e in found.entries if e.option.scaling is not None)
+    assert entry.option.outcome is not None
+    seen = entry.option.outcome.ttft
+    for p99_s, told in ((seen.p90_s, False), (60.0, True)):
+        ttft = seen.model_copy(update={"p99_s": p99_s})
+        outcome = entry.option.outcome.model_copy(update={"ttft": ttft})
+        changed = replace(entry, option=entry.option.model_copy(update={"outcome": outcome}))
+        text = summary_with_others("Serve it.", replace(found, entries=(changed,)))
+        assert ("1 % of the requests wait longer than 60 s for their first token" in text) is told
+
+
+def test_figures_of_a_scaled_fleet_rest_on_its_start_up(quick: tuple[Question, Found, Found]) -> None:
+    one, fixed, found = quick
+    assert one.scenario.autoscaling is not None
+    estimated = replace(
+        one,
+        scenario=one.scenario.model_copy(
+            update={"autoscaling": one.scenario.autoscaling.model_copy(update={"start_up": None})}
+        ),
+    )
+    (entry,), _ = autoscaled(estimated, fixed.entries)
+    assert entry.option.origin is Origin.ESTIMATED
+    assert only_scaled(found).origin is fixed.entries[0].option.origin  # measured by the user: "yours"
 
 
 def test_a_long_start_up_needs_replicas_that_stand_ready() -> None:

@@ -12,7 +12,7 @@ from advisor.catalog.capabilities import engine
 from advisor.deployment import Choice, Variant
 from advisor.errors import InfeasibleError
 from advisor.recommendation import Option
-from advisor.search.batchsteps import active_adapters, schedule_of, steps_s
+from advisor.search.batchsteps import active_adapters, pays_up_to, schedule_of, steps_s
 from advisor.search.candidates import variants
 from advisor.search.question import Question
 from advisor.search.ranking import search
@@ -57,6 +57,22 @@ def test_each_batch_has_the_length_that_yields_most(asked: Question) -> None:
     for i, batch in enumerate(batches):
         rates = {n: tokens[n] / steps[n][i] for n in tokens}
         assert rates[of.length_after(batch)] >= max(rates.values()) / 1.03
+
+
+def test_drafts_pay_up_to_the_batch_at_which_two_plain_steps_would_do_as_much(asked: Question) -> None:
+    (variant,) = drafted(asked, "x5")
+    assert variant.drafting is not None
+    pays, no_more = pays_up_to(asked, variant)
+    assert 0 < pays < no_more == 2 * pays
+    active = [active_adapters(asked, variant, batch) for batch in (pays, no_more)]
+    tokens = 1.0 + sum(variant.drafting.adapter.marginals[:5])
+    plain, verify = (steps_s(asked, variant, (pays, no_more), active, length) for length in (0, 5))
+    assert verify[0] < tokens * plain[0]
+    assert verify[1] >= tokens * plain[1]
+    never = replace(variant, drafting=replace(variant.drafting, adapter=Acceptance(marginals=(0.0,))))
+    assert pays_up_to(asked, never) == (0, 1)
+    free = replace(variant, drafting=replace(variant.drafting, adapter=Acceptance(marginals=(1.0,) * 5)))
+    assert pays_up_to(asked, free)[1] == 0
 
 
 def test_drafts_that_are_never_accepted_are_never_made(asked: Question) -> None:

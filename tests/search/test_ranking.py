@@ -10,10 +10,11 @@ import pytest
 
 from advisor.profile import LoraTerm
 from advisor.search.candidates import draft_names, variants
+from advisor.search.found import Found
 from advisor.search.knobs import slot_choices, start_limits, with_slots
 from advisor.search.pools import Screened, Sizer
 from advisor.search.question import Question
-from advisor.search.ranking import Found, _Done, search
+from advisor.search.ranking import _Done, search
 from advisor.search.trial import Plan, Runner, as_base, traffic_of
 from advisor.search.work import Work, size
 from advisor.spec.spec import Origin

@@ -10,8 +10,9 @@ import pytest
 from advisor.errors import InputError
 from advisor.recommendation import Option
 from advisor.search.beside import with_others
+from advisor.search.found import Found
 from advisor.search.question import Question
-from advisor.search.ranking import Found, search
+from advisor.search.ranking import search
 from advisor.search.serverless import serverless
 from advisor.search.shared import cold_waits
 from advisor.search.shared import with_others as shared_with

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from advisor.robustness.certainty import certainty_of
+from advisor.search.found import Entry, Found
 from advisor.search.question import Question
-from advisor.search.ranking import Entry, Found, search
+from advisor.search.ranking import search
 from advisor.spec.speculation import Draft, Training
 from advisor.why.words import summary_of
 from tests.questions import question

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from advisor.search.ranking import Found, search
+from advisor.search.found import Found
+from advisor.search.ranking import search
 from advisor.spec.objective import Metric, Objective
 from advisor.spec.quantities import told_apart
 from advisor.why.words import next_steps, objective_words, summary_of
