@@ -123,7 +123,7 @@ def test_a_percentile_that_does_not_see_the_cold_starts_is_told_so(
         outcome = entry.option.outcome.model_copy(update={"ttft": ttft})
         changed = replace(entry, option=entry.option.model_copy(update={"outcome": outcome}))
         text = summary_with_others("Serve it.", replace(found, entries=(changed,)))
-        assert ("1 % of the requests wait longer than 60 s for their first token" in text) is told
+        assert ("1 % of the requests wait longer than 60.0 s for their first token" in text) is told
 
 
 def test_figures_of_a_scaled_fleet_rest_on_its_start_up(quick: tuple[Question, Found, Found]) -> None:
