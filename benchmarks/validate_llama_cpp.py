@@ -33,7 +33,9 @@ RESULTS: Final = ROOT / "benchmarks" / "results"
 SLOTS: Final = 8
 SLOT_TOKENS: Final = 1024
 ADAPTERS: Final = 4
-LIMITS: Final = EngineLimits(max_num_seqs=SLOTS, max_num_batched_tokens=256, kv_block_tokens=1)
+LIMITS: Final = EngineLimits(
+    max_num_seqs=SLOTS, max_num_batched_tokens=256, kv_block_tokens=1, batching="one_adapter"
+)
 LORA: Final = LIMITS.model_copy(update={"max_loras": 1, "max_cpu_loras": ADAPTERS, "max_lora_rank": 16})
 PLAIN: Final = (Case("base", LIMITS),)
 POOL: Final = (

@@ -136,15 +136,17 @@ def _limits(given: dict[str, Any], device: Device, adapters: int) -> EngineLimit
     """As the server was started; what is left out is the engine's default on this device."""
     from advisor.catalog.capabilities import engine
     from advisor.errors import InputError
-    from advisor.spec.engine import EngineLimits
+    from advisor.spec.engine import Batching, EngineLimits
     from calibration.replay.servers import KINDS
 
     seats, budget = given["max_num_seqs"], given["max_num_batched_tokens"]
     block = 16
+    batching: Batching = "mixed"
     if given["server"] != "builtin":
         row = engine(given["server"])
         usual = row.default_limits(device)
-        seats, budget, block = seats or usual[0], budget or usual[1], row.kv_block_tokens
+        seats, budget = seats or usual[0], budget or usual[1]
+        block, batching = row.kv_block_tokens, row.batching
     slots = given["max_loras"] or (1 if adapters else 0)
     cached = given["max_cpu_loras"] or slots
     if not KINDS[given["server"]].mixes_adapters:
@@ -163,6 +165,7 @@ def _limits(given: dict[str, Any], device: Device, adapters: int) -> EngineLimit
         max_cpu_loras=cached,
         max_lora_rank=given["max_lora_rank"] if slots else 0,
         kv_block_tokens=block,
+        batching=batching,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from advisor.sim.setup import AdapterLoads, Failure, FleetSetup, ReplicaSetup, Router, Scaling, SpecSetup
-from advisor.spec.engine import EngineLimits
+from advisor.spec.engine import Batching, EngineLimits
 from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Prefixes, Trace
 from tests.sim.clocks import AffineClock
@@ -86,6 +86,10 @@ def _prefixes(draw: st.DrawFn, rng: np.random.Generator, prompt: np.ndarray) -> 
 
 def _limits(draw: st.DrawFn, adapters: int, block_tokens: int, gamma: int) -> EngineLimits:
     slots = draw(st.integers(1, 4)) if adapters else 0
+    kinds: tuple[Batching, ...] = ("mixed", "mixed", "prompts_first", "one_adapter")
+    batching = draw(st.sampled_from(kinds))
+    threshold = draw(st.sampled_from((0, 3, 20)))
+    overlapped = draw(st.booleans()) and batching != "one_adapter"
     return EngineLimits(
         max_num_seqs=draw(st.sampled_from((1, 2, 5, 256))),
         max_num_batched_tokens=gamma + draw(st.sampled_from((1, 2, 7, 30, 300))),
@@ -95,9 +99,10 @@ def _limits(draw: st.DrawFn, adapters: int, block_tokens: int, gamma: int) -> En
         kv_block_tokens=block_tokens,
         prefix_caching=draw(st.booleans()),
         policy=draw(st.sampled_from(("fcfs", "priority"))),
-        long_prefill_token_threshold=draw(st.sampled_from((0, 3, 20))),
-        load_mode=draw(st.sampled_from(("blocking", "overlapped"))),
+        long_prefill_token_threshold=0 if batching == "prompts_first" else threshold,
+        load_mode="overlapped" if overlapped else "blocking",
         async_scheduling=draw(st.booleans()),
+        batching=batching,
     )
 
 
