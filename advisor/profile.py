@@ -378,15 +378,26 @@ def find_profiles(folder: str | Path | None = None) -> dict[str, Path]:
     return {path.stem: path for path in sorted(place.glob("*.json"))}
 
 
+def find_datasheets() -> dict[str, Path]:
+    """Return the shipped profiles that are predicted from datasheets alone, by name.
+
+    They are used only where a scenario names their device and nobody measured it.
+    """
+    from advisor.datafiles import data_dir
+
+    place = data_dir() / "profiles" / "datasheet"
+    return find_profiles(place) if place.is_dir() else {}
+
+
 def shipped_profile(name: str) -> Profile:
-    """Read a profile that comes with the package.
+    """Read a profile that comes with the package, measured or of a datasheet.
 
     Raises:
         InputError: no such profile; says which there are.
     """
     from advisor.errors import InputError
 
-    known = find_profiles()
+    known = find_profiles() | find_datasheets()
     if name not in known:
         raise InputError(f"profile is {name!r:.60}; allowed: {', '.join(known) or 'none'}.")
     return load_profile(known[name])

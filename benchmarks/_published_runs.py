@@ -77,6 +77,7 @@ def predict(profile: Profile, terms: ModelTerms, point: Point, variant: Variant)
         kv_block_tokens=catalog_engine(profile.engine).kv_block_tokens,
         async_scheduling=profile.host.overlapped,
         prefix_caching=not point.is_inferencex,
+        batching=catalog_engine(profile.engine).batching,
     )
     times = run_closed_loop(
         _clients(point, variant, profile.frontend.fixed_s if variant.frontend else 0.0),

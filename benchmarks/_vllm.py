@@ -115,10 +115,19 @@ def server(
         "--enforce-eager", "--no-enable-log-requests", *flags,
         *(["--lora-modules", *named] if named else []),
     ]  # fmt: skip
+    with serving(command, port, log, _environment(python), "vLLM", _START_S) as url:
+        yield url
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], port: int, log: Path, environment: Mapping[str, str], what: str, within_s: float
+) -> Iterator[str]:
+    """Run a server until the block ends; yields the address once /health answers (else MeasurementError)."""
     with log.open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=_environment(python))
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
         try:
-            _wait(process, port, log)
+            _wait(process, port, log, what, within_s)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -142,8 +151,8 @@ def _environment(python: Path) -> dict[str, str]:
     return kept | own | ({"LD_PRELOAD": str(library)} if library.exists() else {})
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.perf_counter() + _START_S
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path, what: str, within_s: float) -> None:
+    end = time.perf_counter() + within_s
     while time.perf_counter() < end:
         if process.poll() is not None:
             break
@@ -154,5 +163,5 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             time.sleep(0.5)
     tail = log.read_text(encoding="utf-8", errors="replace")[-1500:]
     raise MeasurementError(
-        f"{log}: vLLM ended, or was not there after {_START_S:.0f} s. It ends with:\n{tail}"
+        f"{log}: {what} ended, or was not there after {within_s:.0f} s. It ends with:\n{tail}"
     )

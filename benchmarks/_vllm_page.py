@@ -1,4 +1,4 @@
-"""The table of `validate_vllm_cpu`, and its pairs as CSV."""
+"""The table of a server known from outside, and its pairs as CSV (`validate_vllm_cpu`, `_llama_cpp`)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def pairs(found: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def section(found: dict[str, Any]) -> str:
+def section(found: dict[str, Any], server: str = "vLLM") -> str:
     """A row a case: predicted over measured, less one; what does not hold is bold."""
     cases = [(case, pairs_of(case)) for case in found["cases"]]
     every = [pair for _, of_case in cases for pair in of_case]
@@ -94,8 +94,8 @@ def section(found: dict[str, Any]) -> str:
     load = found["load_average"]
     off, adjusted = ([abs(getattr(p, name)) for p in every] for name in ("error", "adjusted_error"))
     first = (
-        f"vLLM {found['vllm']} on {found['device']}, {found['created'][:10]}, {found['took_s']} s; load "
-        f"average {load['before']:.1f} before and {load['after']:.1f} after. "
+        f"{server} {found['version']} on {found['device']}, {found['created'][:10]}, {found['took_s']} s; "
+        f"load average {load['before']:.1f} before and {load['after']:.1f} after. "
         f"{sum(p.holds for p in every)} of {len(every)} figures hold, "
         f"{sum(abs(p.error) <= p.target for p in every)} of them by the target itself; the others by the "
         f"difference between replays, in the median {float(np.median([p.noise for p in every])):.0%}. Median "

@@ -20,10 +20,13 @@ def profile() -> None:
 @options.as_json
 def list_(profiles_folder: str | None, as_json: bool) -> None:
     """List the profiles: device, engine, models, method, date."""
+    from advisor.profile import find_datasheets, load_profile
     from advisor.tables.known import models_of, profiles
     from advisor.text import table
 
     found = options.read_profiles(profiles_folder)
+    if profiles_folder is None:
+        found += [load_profile(path) for path in find_datasheets().values()]
     if as_json:
         facts = [
             {**one.model_dump(mode="json", include={"name", "engine", "engine_version", "method", "created"}),
@@ -96,10 +99,13 @@ def compare(
 
 def _path(name: str, folder: str | None) -> Path:
     from advisor.errors import InputError
+    from advisor.profile import find_datasheets
 
     if name.endswith(".json"):
         return Path(name)
     known = {path.stem: path for path in sorted(options.profiles_place(folder).glob("*.json"))}
+    if folder is None:
+        known |= find_datasheets()
     if name not in known:
         raise InputError(
             f"profile {name!r:.60} is not there; allowed: {', '.join(known)}, or a file that ends in .json."

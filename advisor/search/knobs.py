@@ -28,6 +28,7 @@ def start_limits(question: Question, variant: Variant) -> EngineLimits:
         kv_block_tokens=engine.kv_block_tokens,
         prefix_caching=wish.prefix_caching,
         load_mode=engine.load_mode,
+        batching=engine.batching,
         async_scheduling=variant.profile.host.overlapped,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from advisor.catalog.prices import price_of
 from advisor.catalog.resolve import resolve_model
 from advisor.catalog.tables import NotInCatalogError
 from advisor.errors import InputError
-from advisor.profile import Profile, find_profiles, load_profile, profile_head
+from advisor.profile import Profile, find_datasheets, find_profiles, load_profile, profile_head
 from advisor.recommendation import WorkloadFacts
 from advisor.spec.adapterset import AdapterSet, resolve_adapters
 from advisor.spec.engine import EngineCapability
@@ -93,6 +93,9 @@ def shipped() -> tuple[Profile, ...]:
 def shipped_for(scenario: Scenario, engine: EngineCapability) -> tuple[Profile, ...]:
     """The shipped profiles that a scenario may use: those of its engine, and of its devices if all are there.
 
+    A device that nobody measured is taken by its datasheet, and only if the scenario names it: nobody is
+    advised from an estimate unasked.
+
     Raises:
         InputError: the scenario names an unknown device.
     """
@@ -100,10 +103,19 @@ def shipped_for(scenario: Scenario, engine: EngineCapability) -> tuple[Profile, 
     mine = [path for path, head in heads.items() if head is None or head.engine == engine.name]
     known = {head.device for head in heads.values() if head} | {own.name for own in scenario.own_devices}
     named = {name if name in known else device(name).name for name in scenario.devices}
+    measured = {head.device for path in mine if (head := heads[path])}
+    mine += [path for name, path in _by_datasheet(engine).items() if name in named - measured]
+    heads |= {path: profile_head(path) for path in mine if path not in heads}
     wanted = [path for path in mine if (head := heads[path]) is None or head.device in named]
     if named and named <= {head.device for path in wanted if (head := heads[path])}:
         mine = wanted
     return tuple(load_profile(path) for path in mine)
+
+
+def _by_datasheet(engine: EngineCapability) -> dict[str, Path]:
+    """Devices of which a datasheet profile of this engine is shipped."""
+    heads = {path: profile_head(path) for path in find_datasheets().values()}
+    return {head.device: path for path, head in heads.items() if head and head.engine == engine.name}
 
 
 def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapability) -> tuple[Offer, ...]:
@@ -118,16 +130,22 @@ def _offers(scenario: Scenario, profiles: Sequence[Profile], engine: EngineCapab
     if missing or not wanted:
         raise InputError(
             f"devices is {', '.join(missing) or 'empty'}; allowed with engine {engine.name}: "
-            f"{', '.join(sorted(by_device)) or 'none'}. Calibrate the device (`calibrate datasheet` predicts "
-            "it), or choose from these."
+            f"{', '.join(sorted(by_device)) or 'none'}{_also(engine, by_device)}. Calibrate the device "
+            "(`calibrate datasheet` predicts it), or choose from these."
         )
     offers = []
     for name in wanted:
-        newest = max(by_device[name], key=lambda profile: profile.created)
+        newest = max(by_device[name], key=lambda one: (one.method != "datasheet", one.created))
         price = _price(name, scenario)
         if price is not None or scenario.devices:
             offers.append(Offer(newest, price))
     return tuple(offers)
+
+
+def _also(engine: EngineCapability, measured: Container[str]) -> str:
+    """What may be named besides, for the sentence that says what is allowed."""
+    more = [name for name in _by_datasheet(engine) if name not in measured]
+    return f"; by datasheet alone, if named: {', '.join(sorted(more))}" if more else ""
 
 
 def _price(device: str, scenario: Scenario) -> DevicePrice | None:

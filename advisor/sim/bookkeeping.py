@@ -18,6 +18,7 @@ from advisor.sim.blocked import BlockedTime
 from advisor.sim.kv import KvBlocks
 from advisor.sim.ledger import DECODE, TTFT
 from advisor.sim.loads import LoadTimes, load_s
+from advisor.sim.oneadapter import WaitingForOne
 from advisor.sim.outcome import SeriesRows
 from advisor.sim.prefixes import PrefixTree
 from advisor.sim.rundata import RunData, line_key
@@ -127,9 +128,12 @@ class Bookkeeping:
         self._reserved: set[int] = set()  # overlapped: loading or loaded, not yet used
         self._ready: deque[tuple[float, int]] = deque()  # loads that have ended, not yet seen
         self._loads = LoadTimes(self.setup.loads)
-        self._waiting: Line | WaitingByAdapter = Line()
+        self._running: dict[int, int] = {}  # admission number -> request, in the order of admission
+        self._waiting: Line | WaitingByAdapter | WaitingForOne = Line()
         if self._lora:
             self._waiting = WaitingByAdapter(self._run.adapter, self._cache.pins, self._loading)
+        if limits.batching == "one_adapter":
+            self._waiting = WaitingForOne(self._run.adapter, self._running, limits.max_num_seqs)
         self._blocked = BlockedTime(self._cache.pins, now)
         self._inbox = array("q")  # requests as they come; those before `_seen` are taken in
         self._inbox_s = array("d")
@@ -138,7 +142,6 @@ class Bookkeeping:
         self._noted = 0  # those before it know how long their adapter had been blocked when they came
         self._note_s = NEVER  # when the first that does not came
         self._first_place = self._last_place = 1 << 30
-        self._running: dict[int, int] = {}  # admission number -> request, in the order of admission
         self._admissions = 0
         self._partial: dict[int, int] = {}  # admission number -> tokens computed, of unfinished prompts
         self._n = 0

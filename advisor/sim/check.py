@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +21,7 @@ def check_fleet(fleet: FleetSetup, trace: Trace) -> None:
     problems = [
         *_fleet_problems(fleet),
         *_scaling_problems(fleet),
+        *_schedule_problems(fleet.replica),
         *_budget_problems(fleet.replica),
         *_kv_problems(fleet.replica, trace),
     ]
@@ -77,6 +79,21 @@ def _scaling_problems(fleet: FleetSetup) -> list[str]:
     if fleet.failures or fleet.start_s:
         problems.append("fleet: scaling comes with failures or start_s; allowed: one of them. Leave one out.")
     return problems
+
+
+def _schedule_problems(replica: ReplicaSetup) -> list[str]:
+    spec = replica.speculation
+    if spec is None or not spec.schedule:
+        return []
+    starts, lengths = zip(*spec.schedule, strict=True)
+    if starts[0] != 1 or any(b <= a for a, b in pairwise(starts)):
+        return [f"engine: draft lengths by batch begin at {starts}; allowed: rising, from 1."]
+    if any(not 0 <= length <= spec.draft_length for length in lengths):
+        return [f"engine: draft lengths by batch are {lengths}; allowed: 0 to {spec.draft_length}."]
+    if replica.limits.batching == "prompts_first":
+        rule = "one length, as engines that compute prompts first have it. Leave the schedule out."
+        return [f"engine: draft lengths by batch come with batching prompts_first; allowed: {rule}"]
+    return []
 
 
 def _budget_problems(replica: ReplicaSetup) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import simpy
@@ -16,6 +16,7 @@ from advisor.sim.drive import Drive
 from advisor.sim.outcome import FRONTEND, QUEUE, START_UP, Outcome
 from advisor.sim.plain import PlainReplica, PlainRun
 from advisor.sim.prefixes import prefix_tree
+from advisor.sim.promptsfirst import PromptsFirstDrafting, PromptsFirstReplica
 from advisor.sim.result import SimResult
 from advisor.sim.rundata import RunData
 from advisor.sim.scaling import closed
@@ -56,7 +57,7 @@ def simulate_fleet(
         dispatch = Dispatch(env, fleet, trace, replicas)
     else:
         run = data = RunData(trace, fleet.replica, draws, wants_series=series)
-        kind = DraftingReplica if draws else SkippingReplica
+        kind = _REPLICAS[limits.batching == "prompts_first", draws is not None]
         replicas = engines = [kind(env, index, fleet.replica, data, tree) for index in range(fleet.replicas)]
         dispatch = Drive(env, fleet, trace, engines)
     if _is_foreseen(fleet):
@@ -70,6 +71,15 @@ def simulate_fleet(
     if series:
         outcome.series = [replica.series.columns() for replica in replicas]
     return _result(fleet, trace, outcome, dispatch)
+
+
+_REPLICAS: Final[dict[tuple[bool, bool], type[SkippingReplica]]] = {
+    (False, False): SkippingReplica,
+    (False, True): DraftingReplica,
+    (True, False): PromptsFirstReplica,
+    (True, True): PromptsFirstDrafting,
+}
+"""By (prompts first, with drafts)."""
 
 
 def _is_foreseen(fleet: FleetSetup) -> bool:

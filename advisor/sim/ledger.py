@@ -8,6 +8,7 @@ all requests at once when the run is over. Eight numbers a row and a few a reque
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from struct import Struct
 
 import numpy as np
@@ -20,6 +21,8 @@ TTFT, DECODE = 0, 1
 _WIDTH = 8
 _REPLICA, _TIME, _STALL, _KIND, _STEPS, _CONTEXTS, _CONTEXT, _DECODES = range(_WIDTH)
 _MOST_ITL_POINTS = 4_000_000
+_COLUMNS = (LOAD, *range(FIRST_COMPONENT, FIRST_COMPONENT + len(COMPONENTS)))
+"""Of the causes, as a row's seconds are split: the stall first."""
 _pack_row = Struct(f"{_WIDTH}d").pack
 _pack_parts = Struct(f"{len(COMPONENTS)}d").pack
 
@@ -40,7 +43,9 @@ decodes   sequences that emitted in each of its steps, one step after their last
 class Ledger:
     """Rows of all replicas in the order of their ends, and the row numbers of each request."""
 
-    def __init__(self, requests: int) -> None:
+    def __init__(self, requests: int, *, prompts_apart: bool = False) -> None:
+        """`prompts_apart`: decodes wait in every step that holds prompt chunks (`promptsfirst.py`)."""
+        self.prompts_apart = prompts_apart
         nowhere = array("q", [-1]) * requests
         self.rows = 0
         self._cells = bytearray()  # of doubles: packed rows are twice as fast to add as numbers to an array
@@ -64,6 +69,10 @@ class Ledger:
         self.load_wait_s: dict[int, float] = {}
         self.preempted_s: list[tuple[int, int, float]] = []  # (request, phase, seconds)
         self.gaps_s: list[float] = []  # between two emissions of one request that were not one step apart
+        self.joint_gaps_s: list[tuple[float, int]] = []  # the same of several requests: (gap, how many)
+        self.took_part: list[
+            tuple[int, int]
+        ] = []  # prompts apart: (request, row) in which it computed its answer again
 
     def add_line(self, line: DecodeLine) -> int:
         """Number of a new line."""
@@ -109,9 +118,11 @@ class Ledger:
         decoding = first.copy()
         for request, row in self.resumed.items():
             decoding[request] = row
-        self._components(
-            outcome, spans, table[:, _REPLICA], ((TTFT, admitted, first), (DECODE, decoding, last))
-        )
+        parts = list(zip(_COLUMNS, spans.T, strict=True))
+        whole = ((TTFT, admitted, first), (DECODE, decoding, last))
+        self._components(outcome, parts, table[:, _REPLICA], whole)
+        if self.prompts_apart:
+            self._put_aside(outcome, spans, table, whole[1:])
         self._misses(outcome, spans, durations)
         outcome.itl_s, outcome.itl_weight = self._gaps(table, durations)
 
@@ -150,24 +161,41 @@ class Ledger:
     def _components(
         self,
         outcome: Outcome,
-        spans: NDArray[np.float64],
+        parts: Sequence[tuple[int, NDArray[np.float64]]],
         replica: NDArray[np.float64],
-        whole: tuple[tuple[int, NDArray[np.int64], NDArray[np.int64]], ...],
+        whole: Sequence[tuple[int, NDArray[np.int64], NDArray[np.int64]]],
     ) -> None:
+        """Add each part, (column of the causes, seconds of each row), to the requests that ran meanwhile."""
         cut = np.asarray(self.segments, dtype=np.int64).reshape(-1, 4)
         order = np.argsort(replica, kind="stable")
         ends = np.flatnonzero(np.diff(replica[order])) + 1
-        total = np.empty(len(spans))
-        for part in range(spans.shape[1]):
+        total = np.empty(len(replica))
+        for column, seconds in parts:
             for rows in np.split(order, ends):
-                total[rows] = np.cumsum(spans[rows, part])
-            column = LOAD if part == 0 else FIRST_COMPONENT + part - 1
+                total[rows] = np.cumsum(seconds[rows])
             for phase, begin, end in whole:
                 causes = _phase(outcome, phase)
                 done = end >= 0
                 causes[done, column] += total[end[done]] - total[begin[done]]
                 here = cut[cut[:, 3] == phase]
                 np.add.at(causes, (here[:, 0], column), total[here[:, 2]] - total[here[:, 1]])
+
+    def _put_aside(
+        self,
+        outcome: Outcome,
+        spans: NDArray[np.float64],
+        table: NDArray[np.float64],
+        decoding: Sequence[tuple[int, NDArray[np.int64], NDArray[np.int64]]],
+    ) -> None:
+        """What passed in steps of prompts is queueing to those who decode, but for who took part in one."""
+        prompts = (table[:, _KIND] < 0) & (table[:, _STEPS] > 0)
+        aside = np.where(prompts[:, None], spans, 0.0)
+        parts = [(column, -seconds) for column, seconds in zip(_COLUMNS, aside.T, strict=True)]
+        self._components(outcome, [*parts, (QUEUE, aside.sum(axis=1))], table[:, _REPLICA], decoding)
+        for request, row in self.took_part:
+            causes = outcome.decode_causes_s[request]
+            causes[list(_COLUMNS)] += aside[row]
+            causes[QUEUE] -= aside[row].sum()
 
     def _misses(self, outcome: Outcome, spans: NDArray[np.float64], durations: NDArray[np.float64]) -> None:
         for request, row, phase in self.missed:
@@ -200,9 +228,11 @@ class Ledger:
         begin = (np.arange(len(which)) - np.repeat(np.cumsum(points) - points, points)) * join
         count = np.minimum(join, steps[which] - begin)
         middle = begin + (count - 1) / 2 - (steps[which] - 1) / 2
-        gaps = np.asarray(self.gaps_s, dtype=np.float64)
+        gaps = np.asarray([*self.gaps_s, *(gap for gap, _ in self.joint_gaps_s)], dtype=np.float64)
+        alike = np.ones(len(gaps), dtype=np.int64)
+        alike[len(self.gaps_s) :] = [count for _, count in self.joint_gaps_s]
         seconds = np.concatenate((start_s[which] + slope_s[which] * middle, gaps))
-        return seconds, np.concatenate((weight[which] * count, np.ones(len(gaps), dtype=np.int64)))
+        return seconds, np.concatenate((weight[which] * count, alike))
 
 
 def _phase(outcome: Outcome, phase: int) -> NDArray[np.float64]:

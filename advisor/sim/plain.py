@@ -25,6 +25,9 @@ from advisor.sim.setup import ReplicaSetup
 from advisor.steptime.batch import Batch, StepParts
 from advisor.trace.trace import BASE, Trace
 
+_ROUNDING = 1e-14
+"""Of a time: an event after `time - now` may come so much before the time."""
+
 
 class PlainReplica:
     """One replica's life, step by step."""
@@ -75,7 +78,7 @@ class PlainReplica:
 
     def _deliver(self, requests: array[int], arrival_s: array[float]) -> Generator[simpy.Event, None, None]:
         for request, time_s in zip(requests, arrival_s, strict=True):
-            if time_s > self.env.now:
+            if time_s - self.env.now > _ROUNDING * time_s:
                 yield self.env.timeout(time_s - self.env.now)
             self.push(request, self.env.now)
 

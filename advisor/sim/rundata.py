@@ -59,7 +59,7 @@ class RunData:
         self.trace = trace
         self.wants_series = wants_series
         self.verify = verify_of(trace, draws, setup.limits.kv_block_tokens) if draws else None
-        self.ledger = Ledger(len(trace))
+        self.ledger = Ledger(len(trace), prompts_apart=setup.limits.batching == "prompts_first")
         self._clock = setup.clock
         self.lines: dict[
             int, StepLine

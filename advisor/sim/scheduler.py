@@ -18,6 +18,9 @@ Rules, each with its test in tests/sim/test_scheduler.py:
    (priority, arrival). After a preemption nobody is admitted in that step.
 5. A preempted request goes to the front of the queue and computes prompt and answer so far again, except for
    what is left of its blocks where prefixes are cached.
+6. `batching` prompts_first (SGLang): while a prompt may run, prompts alone run, of the whole budget; decodes
+   run, and are preempted, where none may. one_adapter (llama.cpp): nobody is admitted beside another adapter,
+   or an adapter beside the base; who is passed over for that holds a seat. (tests/sim/test_batching.py)
 
 Differences from vLLM: a decode whose drafts do not fit into the token budget ends the step's list (vLLM
 would cut its drafts); drafts need KV blocks for the tokens they may add, and no look-ahead beyond.
@@ -130,6 +133,12 @@ class Scheduler:
     def schedule(self) -> StepPlan:
         """Decide the next step. Changes running, waiting, KV and adapters at once."""
         plan = StepPlan()
+        if self.limits.batching == "prompts_first":
+            self._continue_running(plan, prompts=True)
+            self._admit_waiting(plan)
+            if not plan.shares:
+                self._continue_running(plan)
+            return plan
         all_run = self._continue_running(plan)
         if all_run and not plan.preempted:
             self._admit_waiting(plan)
@@ -164,11 +173,19 @@ class Scheduler:
         self.waiting.clear()
         return orphans
 
-    def _continue_running(self, plan: StepPlan) -> bool:
-        """Give the running requests their parts; False if the budget or the blocks ended before the list."""
+    def _continue_running(self, plan: StepPlan, *, prompts: bool = False) -> bool:
+        """Give the running requests their parts; False if the budget or the blocks ended before the list.
+
+        Args:
+            plan: of the step.
+            prompts: only those whose prompt is being computed.
+        """
         position = 0
         while position < len(self.running):
             request = self.running[position]
+            if prompts and not request.prefilling:
+                position += 1
+                continue
             tokens = self._tokens_for(request, self.limits.max_num_batched_tokens - plan.tokens)
             if tokens == 0:
                 return False
@@ -195,10 +212,15 @@ class Scheduler:
         return taken_back
 
     def _admit_waiting(self, plan: StepPlan) -> None:
+        one_adapter = self.limits.batching == "one_adapter"
+        seats = self.limits.max_num_seqs  # of those who run, and of those who wait for another adapter's end
         for request in list(self.waiting):
             left = self.limits.max_num_batched_tokens - plan.tokens
-            if left == 0 or len(self.running) == self.limits.max_num_seqs:
+            if left == 0 or len(self.running) >= seats:
                 break
+            if one_adapter and self.running and self.running[0].adapter != request.adapter:
+                seats -= 1
+                continue
             if self._passes_over(request.adapter, plan):
                 continue
             hit, hit_free = self.kv.match(request.index)

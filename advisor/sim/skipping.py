@@ -70,6 +70,7 @@ class SkippingReplica(Walk):
         now = self.env.now
         self._alive = False
         self._cut_short(now)
+        self._take_in()  # whom the step under way has seen waits in the order of service
         self.outstanding = 0
         return self._give_up_all(now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,12 @@ from advisor.spec.device import Device
 from advisor.spec.spec import Spec
 
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
+Batching = Literal["mixed", "prompts_first", "one_adapter"]
+_BATCHING: Final = (
+    "Who shares a step. mixed: prompts and decodes of all adapters (vLLM). prompts_first: prompts have steps "
+    "of their own while decodes wait (SGLang). one_adapter: as mixed, of one adapter or of the base alone; "
+    "who waits for another one holds a seat (llama.cpp)."
+)
 
 
 class SpecMethod(Spec):
@@ -49,6 +55,7 @@ class EngineCapability(Spec):
     load_mode: Literal["blocking", "overlapped"] = Field(
         description="blocking: a load stalls the whole batch; overlapped: only its own requests wait."
     )
+    batching: Batching = Field("mixed", description=_BATCHING)
     pads_to_max_rank: bool = Field(description="Slots and kernels cost what the largest allowed rank costs.")
     lora_ranks: tuple[int, ...] = Field(description="Values that max_lora_rank may take; empty means any.")
     async_scheduling: bool = Field(
@@ -111,6 +118,7 @@ class EngineLimits(Spec):
     )
     load_mode: Literal["blocking", "overlapped"] = "blocking"
     async_scheduling: bool = False
+    batching: Batching = Field("mixed", description=_BATCHING)
 
     @model_validator(mode="after")
     def _consistent(self) -> EngineLimits:
@@ -120,6 +128,10 @@ class EngineLimits(Spec):
             )
         if self.max_loras and not self.max_lora_rank:
             raise ValueError("max_lora_rank must be set where max_loras is")
+        if self.batching == "prompts_first" and self.long_prefill_token_threshold:
+            raise ValueError("batching prompts_first has no long_prefill_token_threshold; leave it 0")
+        if self.batching == "one_adapter" and self.load_mode != "blocking":
+            raise ValueError("batching one_adapter has all adapters in memory; load_mode must be blocking")
         return self
 
 

@@ -88,6 +88,8 @@ def _wish(given: dict[str, Any]) -> Wish:
     from calibration.replay.servers import KINDS
 
     adapters = paths_of(given["adapters"], needed=given["churn"])
+    if given["server"] == "llama.cpp":
+        adapters = _numbered(adapters, churn=given["churn"])
     device = _device(given["device"])
     target = Target(
         url=given["url"],
@@ -114,20 +116,46 @@ def _wish(given: dict[str, Any]) -> Wish:
     )
 
 
+def _numbered(adapters: dict[str, str], *, churn: bool) -> dict[str, str]:
+    """llama.cpp knows its adapters by number: NAME=NUMBER or NUMBER; its API loads none."""
+    from advisor.errors import InputError
+
+    if churn:
+        raise InputError("--allow-adapter-churn: llama.cpp loads adapters at its start alone. Leave it out.")
+    numbers = [number or name for name, number in adapters.items()]
+    for text in numbers:
+        if not text.isdigit():
+            raise InputError(
+                f"--adapter is {text!r}; allowed for llama.cpp: NAME=NUMBER or NUMBER, the adapter's place "
+                "among the server's --lora files, from 0."
+            )
+    return dict.fromkeys(numbers, "")
+
+
 def _limits(given: dict[str, Any], device: Device, adapters: int) -> EngineLimits:
     """As the server was started; what is left out is the engine's default on this device."""
     from advisor.catalog.capabilities import engine
     from advisor.errors import InputError
-    from advisor.spec.engine import EngineLimits
+    from advisor.spec.engine import Batching, EngineLimits
+    from calibration.replay.servers import KINDS
 
     seats, budget = given["max_num_seqs"], given["max_num_batched_tokens"]
     block = 16
+    batching: Batching = "mixed"
     if given["server"] != "builtin":
         row = engine(given["server"])
         usual = row.default_limits(device)
-        seats, budget, block = seats or usual[0], budget or usual[1], row.kv_block_tokens
+        seats, budget = seats or usual[0], budget or usual[1]
+        block, batching = row.kv_block_tokens, row.batching
     slots = given["max_loras"] or (1 if adapters else 0)
     cached = given["max_cpu_loras"] or slots
+    if not KINDS[given["server"]].mixes_adapters:
+        if slots > 1:
+            raise InputError(
+                f"--max-loras is {slots}; allowed for {given['server']}: 1, as it never computes two "
+                "adapters in one step."
+            )
+        cached = max(adapters, slots)  # all are in memory from the start
     if cached < slots:
         raise InputError(f"--max-cpu-loras is {cached}; allowed: at least --max-loras, {slots}.")
     return EngineLimits(
@@ -137,6 +165,7 @@ def _limits(given: dict[str, Any], device: Device, adapters: int) -> EngineLimit
         max_cpu_loras=cached,
         max_lora_rank=given["max_lora_rank"] if slots else 0,
         kv_block_tokens=block,
+        batching=batching,
     )
 
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from time import perf_counter
 from typing import Any
 
@@ -128,11 +130,15 @@ def _count(counts: Any, name: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    """Retry-After as seconds; a date or nonsense counts as the default."""
+    """Retry-After, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds; nonsense counts as the default."""
     try:
         found = float(text)
     except ValueError:
-        return _DEFAULT_RETRY_S
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return _DEFAULT_RETRY_S
+        found = (at.astimezone(UTC) - datetime.now(UTC)).total_seconds()
     return max(0.0, found) if math.isfinite(found) else _DEFAULT_RETRY_S
 
 

@@ -13,7 +13,7 @@ import aiohttp
 
 from advisor.errors import InputError, MeasurementError
 from calibration.endpoint.answer import Answer, read_answer
-from calibration.replay.client import Target
+from calibration.replay.client import Target, was_closed
 from calibration.replay.servers import body_of
 
 _READ_BYTES: Final = 2**21
@@ -117,7 +117,8 @@ class Prober:
             self.sent += 1
             try:
                 answer = await self._once(body, begun)
-            except aiohttp.ServerDisconnectedError:  # an idle connection that it closed: it read nothing
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # a connection that it closed while idle: it read nothing
                 self.sent += 1
                 answer = await self._once(body, begun, again=True)
             if answer.status not in _BUSY:
@@ -135,7 +136,7 @@ class Prober:
     async def _once(
         self, body: dict[str, Any], begun: asyncio.Event | None, *, again: bool = False
     ) -> Answer:
-        """Raises ServerDisconnectedError the first time, MeasurementError `again`."""
+        """Raises the error of a closed connection the first time, MeasurementError `again`."""
         assert self._session is not None
         timeout_s = min(self.target.timeout_s, max(self.left_s, _LEAST_S))
         try:
@@ -147,7 +148,7 @@ class Prober:
                 f"{self.target.url}: no whole answer within {self.target.timeout_s:g} s (--timeout)."
             ) from None
         except aiohttp.ClientError as error:
-            if isinstance(error, aiohttp.ServerDisconnectedError) and not again:
+            if was_closed(error) and not again:
                 raise
             raise MeasurementError(f"{self.target.url}: {_reason(error)}") from None
 
@@ -215,6 +216,6 @@ def _reason(error: BaseException) -> str:
         return "TLS failed. Is it https, and a TLS version that this machine allows?"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror or error.os_error}). Is the server running?"
-    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+    if was_closed(error) or isinstance(error, aiohttp.ClientPayloadError):
         return "breaks off in the middle of an answer."
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -49,7 +49,8 @@ async def saturate(sweep: Sweep, limits: EngineLimits, longest_tokens: int) -> N
 
 async def _level(sweep: Sweep, prompts: list[int], adapters: int) -> Level:
     names: list[str | None] = list(spread(sweep.adapters, adapters, len(prompts)))
-    names = [None if index % 3 == 2 else name for index, name in enumerate(names)]
+    if sweep.prober.target.kind.mixes_adapters:
+        names = [None if index % 3 == 2 else name for index, name in enumerate(names)]
     before = await counts(sweep)
     tokens = STEPS + 2 + sum(prompts) // sweep.budget_tokens
     answers = await sweep.together(prompts, tokens, names)

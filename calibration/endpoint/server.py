@@ -26,10 +26,12 @@ class Server:
     kv_tokens: int | None = None  # of the whole KV cache
     memory_share: float | None = None
     running: int | None = None  # requests of others, before anything is sent
+    seats: int | None = None  # sequences at once
+    adapters: int | None = None  # how many it has, numbered from 0 (llama.cpp)
 
 
 async def look(prober: Prober) -> Server:
-    """Read /v1/models, /version and /metrics; each may be missing."""
+    """Read /v1/models, /version and /metrics, of llama.cpp /props; each may be missing."""
     _, models = await prober.get("/v1/models")
     _, said = await prober.get("/version")
     status, metrics = await prober.get("/metrics")
@@ -38,14 +40,53 @@ async def look(prober: Prober) -> Server:
     version = _json(said).get("version")
     cache = _cache(metrics) if status == 200 else {}
     running = read_counts(metrics).value("running") if status == 200 else None
+    names = tuple(row["id"] for row in rows if isinstance(row.get("id"), str))
+    if prober.target.kind.name == "llama.cpp":
+        return await _look_at_llama(prober, names, running)
     return Server(
-        tuple(row["id"] for row in rows if isinstance(row.get("id"), str)),
+        names,
         min(lengths, default=None),
         version if isinstance(version, str) else "",
         _kv_tokens(cache),
         _share(cache.get("gpu_memory_utilization", "")),
         None if running is None else int(running),
     )
+
+
+async def _look_at_llama(prober: Prober, names: tuple[str, ...], running: float | None) -> Server:
+    """Slots, tokens of a slot and build are in /props, adapters in /lora-adapters."""
+    _, said = await prober.get("/props")
+    status, listed = await prober.get("/lora-adapters")
+    props, usual = _json(said), _json(said).get("default_generation_settings")
+    slot_tokens = usual.get("n_ctx") if isinstance(usual, dict) else None
+    seats, build = props.get("total_slots"), props.get("build_info")
+    return Server(
+        names,
+        slot_tokens if isinstance(slot_tokens, int) else None,
+        build if isinstance(build, str) else "",
+        running=None if running is None else int(running),
+        seats=seats if isinstance(seats, int) else None,
+        adapters=_length(listed) if status == 200 else None,
+    )
+
+
+def check_seats(server: Server, url: str, seats: int) -> None:
+    """Refuse a number of sequences at once that is not the server's (InputError); it may not tell."""
+    if server.seats is not None and server.seats != seats:
+        raise InputError(
+            f"--max-num-seqs is {seats}, and {url} has {server.seats} slots; allowed: what the server was "
+            f"started with. Say --max-num-seqs {server.seats}."
+        )
+
+
+def check_numbers(server: Server, url: str, adapters: Sequence[str]) -> None:
+    """Refuse an adapter's number that the server does not have (InputError); it would take the base."""
+    for name in adapters:
+        if server.adapters is not None and int(name) >= server.adapters:
+            have = (
+                f"0 to {server.adapters - 1}" if server.adapters else "none, as it was started without --lora"
+            )
+            raise InputError(f"--adapter is {name}, which {url} does not have; allowed: {have}.")
 
 
 def check_names(server: Server, url: str, model: str, adapters: Sequence[str]) -> None:
@@ -63,6 +104,15 @@ def _json(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _length(text: str) -> int | None:
+    """Rows of a JSON list; None: it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return len(found) if isinstance(found, list) else None
 
 
 def _list(found: dict[str, Any], name: str) -> list[Any]:

@@ -22,7 +22,7 @@ from calibration.endpoint.profile import Mark, profile_of
 from calibration.endpoint.prompts import Prompts
 from calibration.endpoint.ramp import counts, saturate
 from calibration.endpoint.samples import Findings
-from calibration.endpoint.server import Server, check_names, look
+from calibration.endpoint.server import Server, check_names, check_numbers, check_seats, look
 from calibration.endpoint.sweep import Sweep
 from calibration.replay.client import Target
 from calibration.replay.words import WordCost, measured_cost
@@ -90,6 +90,9 @@ async def _measure(wish: Wish, cost: WordCost | None, tell: Progress) -> tuple[F
         server = await look(prober)
         if wish.target.kind.adapter_field == "model":
             check_names(server, wish.target.url, wish.target.model, tuple(wish.adapters))
+        elif wish.target.kind.adapter_field == "lora":
+            check_numbers(server, wish.target.url, tuple(wish.adapters))
+        check_seats(server, wish.target.url, wish.limits.max_num_seqs)
         longest = _longest(wish, server)
         prompts = Prompts(wish.shape.vocab_size, wish.seed, cost)
         await _first(prober, prompts)

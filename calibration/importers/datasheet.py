@@ -80,6 +80,7 @@ def datasheet_profile(
     created: datetime,
     producer: str,
     models: Sequence[str] | None = None,
+    largest_degree: int = DEGREES[-1],
     leave_out: str = "",
 ) -> Profile:
     """Predict every term of a GPU.
@@ -89,6 +90,7 @@ def datasheet_profile(
         created: date of the profile, aware.
         producer: program and version.
         models: catalog names; what the measured profiles hold if left out.
+        largest_degree: of tensor parallelism; larger ones are left out.
         leave_out: a measured profile whose shares do not count (to hold the method against it).
 
     Raises:
@@ -100,7 +102,9 @@ def datasheet_profile(
     known = [
         _terms(device, terms, shares, measured)
         for terms in _wanted(measured, models)
-        if fits(device, terms.model, terms.tensor_parallel) and _serves(device, terms.model)
+        if terms.tensor_parallel <= largest_degree
+        and fits(device, terms.model, terms.tensor_parallel)
+        and _serves(device, terms.model)
     ]
     if not known:
         raise InputError(f"{device.name}: none of the models fits it; allowed: models of at most its memory.")

@@ -161,10 +161,10 @@ class _Run:
                 raise
             except TimeoutError:
                 row.status = "timeout"
-            except (aiohttp.ClientPayloadError, ConnectionResetError, aiohttp.ServerDisconnectedError):
+            except aiohttp.ClientConnectionError as error:
+                row.status = "cut_off" if was_closed(error) else "connection"
+            except (aiohttp.ClientPayloadError, ConnectionResetError):
                 row.status = "cut_off"
-            except aiohttp.ClientConnectionError:
-                row.status = "connection"
             except (aiohttp.ClientError, MeasurementError, ValueError):
                 row.status = "malformed"
         self._ended += 1
@@ -181,7 +181,13 @@ class _Run:
         )
         wanted = int(trace.output_tokens[index])
         body = body_of(target.kind, target.model, name, self._prompts[index], wanted)
-        async with session.post(url, json=body, allow_redirects=False) as response:
+        try:
+            response = await session.post(url, json=body, allow_redirects=False)
+        except aiohttp.ClientConnectionError as error:
+            if not was_closed(error):
+                raise
+            response = await session.post(url, json=body, allow_redirects=False)  # on a new connection
+        async with response:
             if response.status != 200:
                 row.status = f"http_{response.status}"
                 return
@@ -221,6 +227,12 @@ class _Run:
             return
         _spread(row)
         row.status = OK
+
+
+def was_closed(error: BaseException) -> bool:
+    """Whether a server closed the connection before it answered: often an idle one, and it read nothing."""
+    closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+    return closed and not isinstance(error, aiohttp.ClientConnectorError)
 
 
 _HOPELESS: Final = 20

@@ -19,6 +19,7 @@ class ServerKind:
     token_ids: bool  # /v1/completions takes a prompt as token ids
     force: dict[str, Any]  # fields that force the length; MAX stands for the wanted tokens
     note: str = ""
+    mixes_adapters: bool = True  # requests of different adapters share a step
 
 
 MAX: Final = "MAX"
@@ -32,7 +33,7 @@ KINDS: Final[dict[str, ServerKind]] = {
         ServerKind("tgi", "model", False, {}, "answers may end early: it has no field that forces a length."),
         ServerKind(
             "llama.cpp", "lora", True, {"ignore_eos": True, "cache_prompt": False},
-            "adapters are numbered: write --adapter NAME=NUMBER.",
+            "adapters are numbered: write --adapter NAME=NUMBER.", mixes_adapters=False,
         ),
     )
 }  # fmt: skip

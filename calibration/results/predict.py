@@ -107,6 +107,7 @@ def _limits(profile: Profile, run: MeasuredRun, server: Server, adapters: int) -
         max_lora_rank=(rank or 0) if slots else 0,
         kv_block_tokens=engine.kv_block_tokens,
         load_mode=engine.load_mode,
+        batching=engine.batching,
         async_scheduling=profile.host.overlapped,
     )
 

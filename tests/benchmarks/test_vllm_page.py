@@ -29,7 +29,7 @@ def result(replays: tuple[float, float], predicted: float) -> dict[str, Any]:
         "replays": [figures(value) for value in replays],
     }
     return {
-        "vllm": "0", "device": "d", "created": "2026-01-02T03:04:05+00:00", "took_s": 9,
+        "version": "0", "device": "d", "created": "2026-01-02T03:04:05+00:00", "took_s": 9,
         "load_average": {"before": 0.1, "after": 0.2}, "cases": [case],
     }  # fmt: skip
 

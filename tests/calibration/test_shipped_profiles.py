@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from advisor.catalog.hardware import device
 from advisor.catalog.shapes import model
 from advisor.datafiles import data_dir
 from advisor.errors import InputError
-from advisor.profile import Profile, find_profiles, load_profile, shipped_profile
+from advisor.profile import Profile, find_datasheets, find_profiles, load_profile, shipped_profile
 from advisor.spec.engine import EngineLimits
-from advisor.spec.spec import Origin
+from advisor.spec.spec import Origin, WeightsDtype
 from advisor.steptime.batch import Batch
 from advisor.steptime.clock import ProfileClock
+from advisor.steptime.terms import terms_for
 
 BOTH = ("a100_sxm", "b200_sxm", "b300_sxm", "gb200", "gb300", "h100_sxm", "h200_sxm", "l40s")
 EXPECTED = {
@@ -39,6 +41,34 @@ def test_the_expected_ones_are_there_and_small() -> None:
     servers = find_profiles(data_dir() / "profiles" / "servers")
     assert set(servers) == {"h100_64gb-vllm-0.8-llama-3.1-8b", "h100_64gb-vllm-0.8-qwen-2.5-7b"}
     assert all(load_profile(path).name == name for name, path in servers.items())
+
+
+@pytest.mark.parametrize("name", sorted(find_datasheets()))
+def test_a_datasheet_says_so_in_every_term_and_how_far_off_it_may_be(name: str) -> None:
+    found = shipped_profile(name)
+    assert find_datasheets()[name].stat().st_size < LARGEST_BYTES
+    assert found.method == "datasheet"
+    assert found.device == device(found.device.name)
+    for terms in found.models:
+        every = (terms.dense, terms.head, terms.attn_prefill, terms.attn_decode, terms.lora, terms.all_reduce)
+        assert {term.origin for term in every if term is not None} == {Origin.DATASHEET}
+        assert terms.model.weights_dtype is WeightsDtype.BFLOAT16
+    assert any("8 % fast to 36 % slow" in note for note in found.notes)
+    over_pcie = found.device.name != "A100-40-SXM"
+    assert {terms.tensor_parallel for terms in found.models} == ({1} if over_pcie else {1, 2, 4, 8})
+
+
+def test_a_smaller_card_of_a_measured_chip_is_near_the_measured_one() -> None:
+    """The A100 of 40 GB has the chip of the one of 80 GB and three quarters of its memory's rate."""
+    clocks = []
+    for name in ("a100_40_sxm-vllm-datasheet", "a100_sxm-vllm"):
+        one = shipped_profile(name)
+        limits = EngineLimits(max_num_seqs=64, max_num_batched_tokens=2048)
+        clocks.append(ProfileClock(one, terms_for(one, model("Llama-3.1-8B"), 1), limits))
+    small, large = (clock.parts(Batch(1, 500, outputs=1)).total for clock in clocks)
+    assert 1.1 < small / large < 1.6  # 2039 / 1555 = 1.31
+    small, large = (clock.parts(Batch(0, 0, ((2048, 0),), outputs=1)).total for clock in clocks)
+    assert 0.9 < small / large < 1.5  # the same rate of operations
 
 
 def test_an_unknown_name_says_which_there_are(tmp_path: Path) -> None:
@@ -139,9 +169,7 @@ def test_rebuilding_gives_the_same_bytes(
     kept = Path(carried.__file__).with_name("carried.json").read_bytes()
     shipped = {path.name: path.read_bytes() for path in (data_dir() / "profiles").rglob("*.json")}
     target = tmp_path / "profiles"
-    (target / "servers").mkdir(parents=True)
-    for path in (data_dir() / "profiles").rglob("*.json"):
-        (target / path.relative_to(data_dir() / "profiles")).write_bytes(path.read_bytes())
+    shutil.copytree(data_dir() / "profiles", target)
     monkeypatch.setattr(build_profiles, "ROOT", tmp_path)
     monkeypatch.setattr(build_profiles, "PROFILES", target)
     monkeypatch.setattr(build_profiles, "CARRIED", tmp_path / "carried.json")

@@ -10,6 +10,8 @@ import ssl
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from time import perf_counter
 
@@ -126,6 +128,22 @@ def test_a_wait_longer_than_the_budget_ends_the_run(tmp_path: Path) -> None:
     assert done.exit_code == 4
     assert "asks to come back in 3600 s, which is not within --budget" in done.output
     assert len(server.seen) == 1
+
+
+def test_a_wait_may_be_told_as_a_date_and_nonsense_is_a_second(tmp_path: Path) -> None:
+    far = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    with serving(Paced(refuse_every=1, retry_after=far)) as server:
+        done = calibrate(server.url, tmp_path)
+    assert done.exit_code == 4
+    assert "asks to come back in 359" in done.output or "asks to come back in 3600 s" in done.output
+    assert len(server.seen) == 1
+    past = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
+    for text, waits in ((past, True), ("soon", False)):
+        with serving(Paced(refuse_every=1, retry_after=text)) as server:
+            done = calibrate(server.url, tmp_path)
+        assert done.exit_code == 4
+        assert ("asked 5 times" in done.output) is waits  # five seconds are more than the budget of four
+        assert (len(server.seen) == 5) is waits
 
 
 def test_several_tokens_a_part_are_seen_and_decode_terms_marked(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from advisor.sim.setup import AdapterLoads, Failure, FleetSetup, ReplicaSetup, Router, Scaling, SpecSetup
-from advisor.spec.engine import EngineLimits
+from advisor.spec.engine import Batching, EngineLimits
 from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Prefixes, Trace
 from tests.sim.clocks import AffineClock
@@ -38,7 +38,9 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     speculation = None
     if gamma:
         base, tuned = _acceptance(rng), _acceptance(rng)
-        speculation = SpecSetup(gamma, base, tuned, _own(draw, rng, adapters), _schedule(draw, rng, gamma))
+        one_length = limits.batching == "prompts_first"
+        schedule = () if one_length else _schedule(draw, rng, gamma)
+        speculation = SpecSetup(gamma, base, tuned, _own(draw, rng, adapters), schedule)
     replica = ReplicaSetup(
         limits=limits,
         clock=_clock(draw, rng),
@@ -105,6 +107,10 @@ def _prefixes(draw: st.DrawFn, rng: np.random.Generator, prompt: np.ndarray) -> 
 
 def _limits(draw: st.DrawFn, adapters: int, block_tokens: int, gamma: int) -> EngineLimits:
     slots = draw(st.integers(1, 4)) if adapters else 0
+    kinds: tuple[Batching, ...] = ("mixed", "mixed", "prompts_first", "one_adapter")
+    batching = draw(st.sampled_from(kinds))
+    threshold = draw(st.sampled_from((0, 3, 20)))
+    overlapped = draw(st.booleans()) and batching != "one_adapter"
     return EngineLimits(
         max_num_seqs=draw(st.sampled_from((1, 2, 5, 256))),
         max_num_batched_tokens=gamma + draw(st.sampled_from((1, 2, 7, 30, 300))),
@@ -114,9 +120,10 @@ def _limits(draw: st.DrawFn, adapters: int, block_tokens: int, gamma: int) -> En
         kv_block_tokens=block_tokens,
         prefix_caching=draw(st.booleans()),
         policy=draw(st.sampled_from(("fcfs", "priority"))),
-        long_prefill_token_threshold=draw(st.sampled_from((0, 3, 20))),
-        load_mode=draw(st.sampled_from(("blocking", "overlapped"))),
+        long_prefill_token_threshold=0 if batching == "prompts_first" else threshold,
+        load_mode="overlapped" if overlapped else "blocking",
         async_scheduling=draw(st.booleans()),
+        batching=batching,
     )
 
 

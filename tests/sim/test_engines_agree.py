@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from advisor.errors import InputError
 from advisor.sim.fleet import simulate_fleet
 from advisor.sim.result import SimResult
 from advisor.sim.setup import FleetSetup, ReplicaSetup, SpecSetup
@@ -96,6 +99,28 @@ def test_engines_agree_when_steps_outrun_the_table_of_verify_steps() -> None:
     plain, skipping = (simulate_fleet(FleetSetup(replica), trace, engine=e) for e in ("plain", "skipping"))
     assert plain.steps > 4096
     np.testing.assert_allclose(skipping.last_token_s, plain.last_token_s, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "batching", "words"),
+    [
+        (((2, 1),), "mixed", "begin at (2,); allowed: rising, from 1"),
+        (((1, 1), (1, 0)), "mixed", "begin at (1, 1); allowed: rising, from 1"),
+        (((1, 3),), "mixed", "by batch are (3,); allowed: 0 to 2"),
+        (((1, 1),), "prompts_first", "allowed: one length, as engines that compute prompts first"),
+    ],
+)
+def test_a_schedule_that_means_nothing_is_refused(
+    schedule: tuple[tuple[int, int], ...], batching: str, words: str
+) -> None:
+    half = Acceptance(marginals=(0.5,))
+    limits = EngineLimits(batching=batching)  # type: ignore[arg-type]  # one of the words
+    replica = ReplicaSetup(
+        limits, AffineClock(), 100, speculation=SpecSetup(2, half, half, schedule=schedule)
+    )
+    trace = Trace(np.zeros(1), np.ones(1, dtype=int), np.ones(1, dtype=int), np.full(1, -1))
+    with pytest.raises(InputError, match=re.escape(words)):
+        simulate_fleet(FleetSetup(replica), trace)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -6,8 +6,7 @@ import streamlit as st
 
 from advisor.catalog.hardware import devices
 from advisor.catalog.prices import device_prices
-from advisor.datafiles import data_dir
-from advisor.profile import load_profile
+from advisor.profile import find_datasheets, find_profiles, load_profile
 from advisor.tables import known
 from advisor.web import show
 
@@ -16,8 +15,7 @@ def page() -> None:
     """Profiles and prices as tables."""
     st.title("What is known")
     st.subheader("Device profiles")
-    show.table(
-        known.profiles([load_profile(path) for path in sorted((data_dir() / "profiles").glob("*.json"))])
-    )
+    every = (*find_profiles().values(), *find_datasheets().values())
+    show.table(known.profiles([load_profile(path) for path in every]))
     st.subheader("Prices")
     show.table(known.prices([price for device in devices() for price in device_prices(device)]))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from advisor.catalog.prices import price_of
 from advisor.catalog.tables import NotInCatalogError
-from advisor.profile import find_profiles, profile_head
+from advisor.profile import find_datasheets, find_profiles, profile_head
 from advisor.web import fields, state
 
 _WAYS: Final = {
@@ -33,7 +33,8 @@ def show_allowed() -> None:
         _devices(),
         (),
         placeholder="every device that has a profile",
-        help="Those with a profile for the engine. Your own price: under Advanced.",
+        help="Those with a profile for the engine; a datasheet alone is taken only if chosen here. "
+        "Your own price: under Advanced.",
     )
     fields.several("Ways to serve", "search.ways", _WAYS, list(_WAYS))
     _drafts()
@@ -41,20 +42,24 @@ def show_allowed() -> None:
 
 
 @st.cache_data(max_entries=8)
-def _with_profile(engine: str) -> tuple[str, ...]:
-    heads = (profile_head(path) for path in find_profiles().values())
-    return tuple(sorted({head.device for head in heads if head is not None and head.engine == engine}))
+def _with_profile(engine: str) -> dict[str, str]:
+    """Devices, with a remark on those that nobody measured."""
+    found: dict[str, str] = {}
+    for files, remark in ((find_datasheets(), ", by its datasheet"), (find_profiles(), "")):
+        heads = (profile_head(path) for path in files.values())
+        found |= {head.device: remark for head in heads if head is not None and head.engine == engine}
+    return dict(sorted(found.items()))
 
 
 def _devices() -> dict[str, str]:
     question = state.question()
     wish = None if question is None else question.scenario.prices
     found = {}
-    for name in _with_profile(str(fields.value("engine.name", "vllm"))):
+    for name, remark in _with_profile(str(fields.value("engine.name", "vllm"))).items():
         try:
-            found[name] = f"{name} {price_of(name, wish).usd_per_hour:.2f}"
+            found[name] = f"{name} {price_of(name, wish).usd_per_hour:.2f}{remark}"
         except NotInCatalogError:
-            found[name] = f"{name} (no price)"
+            found[name] = f"{name} (no price{remark})"
     return found
 
 
