@@ -20,4 +20,9 @@ class Bought(Spec):
     cold_start_s: float
     cold_starts: int = Field(description="How often an adapter had been unloaded when it was asked for.")
     cold_share: float = Field(description="Share of the requests that waited for that.")
+    ttft_parts_s: dict[str, float] = Field(
+        {},
+        description="Mean TTFT alone and warm, what cold starts add, what other tenants add.",
+    )
+    tpot_parts_s: dict[str, float] = Field({}, description="The same of the mean TPOT.")
     assumption: str = Field(description="What the latency rests on, in a sentence.")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+import numpy as np
 
 from advisor.bought import Bought
 from advisor.catalog.hardware import device
@@ -28,6 +30,7 @@ from advisor.search.shared import Shared, capacity_rps
 from advisor.search.shared import with_others as shared_with
 from advisor.search.tokens import adapters_at, request_usd
 from advisor.search.trial import Plan, Trial, traffic_of
+from advisor.sim.result import SimResult
 from advisor.sim.setup import FleetSetup
 from advisor.spec.engine import EngineLimits
 from advisor.spec.price import TokenPrice
@@ -36,6 +39,7 @@ from advisor.steptime.terms import terms_for
 
 _SECONDS_PER_HOUR: Final = 3600.0
 _FILLED: Final = 0.85
+_RUNS: Final = 3  # with the others, without them, and without cold starts
 
 
 def serverless(question: Question) -> tuple[list[Entry], int]:
@@ -54,7 +58,7 @@ def serverless(question: Question) -> tuple[list[Entry], int]:
     if not offered:
         return refused, 0
     tried = _tried(question, wish, offer)
-    return [*refused, *(_simulated(question, price, offer, tried) for price in offered)], 1
+    return [*refused, *(_simulated(question, price, offer, tried) for price in offered)], _RUNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class _Tried:
     shared: Shared
     replicas: int
     trial: Trial
+    warm: SimResult  # the same requests with nobody else there, and no cold starts
+    alone: SimResult  # with nobody else there
 
 
 def _prices(question: Question, wish: Serverless) -> tuple[TokenPrice, ...]:
@@ -142,15 +148,16 @@ def _tried(question: Question, wish: Serverless, offer: Offer) -> _Tried:
     setup = variant.replica(limits, (*question.ranks, *(limits.max_lora_rank,) * wish.other_adapters))
     each = capacity_rps(variant, setup, limits, question.trial, adapters)
     replicas = wish.replicas or _enough(question, wish, each)
-    seed = question.scenario.seed
-    shared = shared_with(
-        FleetSetup(setup, replicas), traffic.trace, wish, wish.others * replicas * each, seed
-    )
+    seed, fleet = question.scenario.seed, FleetSetup(setup, replicas)
+    shared = shared_with(fleet, traffic.trace, wish, wish.others * replicas * each, seed)
+    alone = shared_with(fleet, traffic.trace, wish, 0.0, seed).result
+    at_once = wish.model_copy(update={"cold_start": 0.0})
+    warm = shared_with(fleet, traffic.trace, at_once, 0.0, seed).result
     objective, duration_s = question.scenario.objective, max(question.whole.duration_s, 1e-9)
     outcome = outcome_of([shared.result], objective, duration_s, replicas, every=True)
     checks = checks_of(outcome, [shared.result], objective, duration_s, every=True)
     trial = Trial((shared.result,), outcome, checks, keeps_up(shared.result))
-    return _Tried(variant, limits, shared, replicas, trial)
+    return _Tried(variant, limits, shared, replicas, trial, warm, alone)
 
 
 def _enough(question: Question, wish: Serverless, each_rps: float) -> int:
@@ -225,5 +232,14 @@ def _bought(question: Question, price: TokenPrice, offer: Offer, tried: _Tried |
         cold_start_s=wish.cold_start,
         cold_starts=0 if shared is None else shared.cold_starts,
         cold_share=0.0 if shared is None else shared.cold_share,
+        ttft_parts_s={} if tried is None else _parts(tried, "ttft_s"),
+        tpot_parts_s={} if tried is None else _parts(tried, "tpot_s"),
         assumption="" if tried is None else assumption,
     )
+
+
+def _parts(tried: _Tried, metric: Literal["ttft_s", "tpot_s"]) -> dict[str, float]:
+    """A mean by counterfactual: nobody else there, and every adapter warm; each cause is a difference."""
+    runs = (tried.warm, tried.alone, tried.shared.result)
+    warm, alone, all_of_it = (float(np.nanmean(getattr(run, metric)[run.done])) for run in runs)
+    return {"alone, warm": warm, "cold starts": alone - warm, "other tenants": all_of_it - alone}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from advisor.bought import Bought
 from advisor.elastic import Elastic
 from advisor.recommendation import Option
 from advisor.search.found import Found
@@ -37,11 +40,25 @@ def _bought_words(found: Found) -> str:
         said.append(
             f"Bought by the token ({option.bought.provider}) it would cost {option.usd_per_hour:.2f} USD/h; "
             f"{verdict}, but that latency is an assumption ({option.bought.assumption})."
+            f"{_shared_with(option.bought)}"
         )
     refusing = [option.bought.provider for option in bought if option.bought and option.outcome is None]
     if refusing:
         said.append(f"By the token {' and '.join(refusing)} do not sell these adapters.")
     return " ".join(said)
+
+
+def _shared_with(bought: Bought) -> str:
+    """What other tenants and cold starts add to the time to the first token."""
+    parts = bought.ttft_parts_s
+    if not parts:
+        return ""
+    alone, cold, others = (f"{parts[name]:.2f} s" for name in ("alone, warm", "cold starts", "other tenants"))
+    total = f"{math.fsum(parts.values()):.2f} s"
+    return (
+        f" Of its mean TTFT of {total} {alone} would be there alone and warm; cold starts add {cold}, other "
+        f"tenants {others}."
+    )
 
 
 def _scaling_words(found: Found) -> str:

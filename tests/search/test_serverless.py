@@ -68,6 +68,27 @@ def test_what_is_sold_is_simulated_priced_by_our_tokens_and_labelled() -> None:
     np.testing.assert_allclose(sum(option.outcome.ttft_causes_s.values()), option.outcome.ttft.mean_s)
 
 
+def test_the_mean_is_split_into_what_is_alone_cold_starts_and_other_tenants() -> None:
+    one = asked(price="0.5 USD/Mtok", others=0.6, replicas=2, cold_start="3s")
+    option = options(one)["serverless/own"]
+    assert option.bought is not None
+    assert option.outcome is not None
+    for parts, mean_s in (
+        (option.bought.ttft_parts_s, option.outcome.ttft.mean_s),
+        (option.bought.tpot_parts_s, option.outcome.tpot.mean_s),
+    ):
+        assert list(parts) == ["alone, warm", "cold starts", "other tenants"]
+        np.testing.assert_allclose(sum(parts.values()), mean_s)
+        assert parts["other tenants"] > 0
+    np.testing.assert_allclose(
+        option.bought.ttft_parts_s["cold starts"], option.bought.cold_share * 1.5, rtol=0.5
+    )  # who waits at all waits 0 to 3 s
+    alone = options(asked(price="0.5 USD/Mtok", others=0.0, replicas=2, cold_start="1ms"))["serverless/own"]
+    assert alone.bought is not None
+    assert alone.bought.ttft_parts_s["other tenants"] == 0.0
+    assert abs(alone.bought.ttft_parts_s["cold starts"]) < 1e-3
+
+
 def test_others_make_it_slower() -> None:
     means = []
     for share in (0.0, 0.7):
