@@ -69,6 +69,7 @@ def _narrowed(scenario: Scenario, choice: Choice) -> Scenario:
             "ways": (choice.way,),
             "tensor_parallel": (choice.tensor_parallel,),
             "routers": (choice.router,),
+            "also_fp8": choice.fp8,
         }
     )
     return scenario.model_copy(
@@ -79,6 +80,8 @@ def _narrowed(scenario: Scenario, choice: Choice) -> Scenario:
 def _variant(question: Question, choice: Choice) -> tuple[Variant, Offer, tuple[str, ...]]:
     for item in variants(question):
         if isinstance(item, Option):
+            if item.quantised != choice.fp8:
+                continue
             if choice.draft == "none" or not item.key.endswith("/plain"):
                 raise InfeasibleError(f"{item.key}: {item.reason}.")
         elif _is_drafted_so(item[0], choice):
@@ -95,6 +98,8 @@ def _variant(question: Question, choice: Choice) -> tuple[Variant, Offer, tuple[
 
 
 def _is_drafted_so(variant: Variant, choice: Choice) -> bool:
+    if variant.quantised != choice.fp8:
+        return False
     if variant.drafting is None or choice.draft == "none":
         return variant.drafting is None and choice.draft == "none"
     return variant.drafting.name.endswith(BY_BATCH) == choice.by_batch

@@ -40,6 +40,7 @@ class Choice(Spec):
     max_num_batched_tokens: Count | None = None
     draft: Literal["none", "ngram", "draft_model", "eagle3"] = "none"
     draft_length: Annotated[int, Field(ge=1, le=16)] = 3
+    fp8: bool = Field(False, description="16-bit weights, quantised to fp8 by the engine at its start.")
     by_batch: bool = Field(
         False, description="Draft so many tokens only at the batch sizes at which that pays, else none."
     )
@@ -108,6 +109,7 @@ class Variant:
     modules: tuple[str, ...]
     router: Router = "least-outstanding"
     hottest: tuple[int, ...] = ()  # hybrid: adapters of the trace that are merged, most asked for first
+    quantised: bool = False  # to fp8, by the engine at its start; `terms` are those of the fp8 weights
 
     @property
     def has_pools(self) -> bool:
@@ -120,7 +122,8 @@ class Variant:
         spec = self.drafting
         draft = "plain" if spec is None else f"{spec.name or spec.term.method}x{spec.draft_length}"
         way = f"{self.way}-{len(self.hottest)}" if self.hottest else self.way
-        return f"{way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}/{draft}"
+        weights = "-fp8" if self.quantised else ""
+        return f"{way}/{self.profile.device.name}/tp{self.terms.tensor_parallel}{weights}/{draft}"
 
     @property
     def training_usd_per_hour(self) -> float:

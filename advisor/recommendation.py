@@ -187,6 +187,9 @@ class Option(Spec):
     engine: str
     engine_version: str
     tensor_parallel: int
+    quantised: bool = Field(
+        False, description="16-bit weights are quantised to fp8 by the engine at its start."
+    )
     speculation: SpecChoice | None
     limits: EngineLimits | None
     router: str

@@ -167,8 +167,8 @@ def _places(question: Question) -> tuple[list[Place], list[str]]:
             reasons.append(f"{item.key}: {item.reason}")
             continue
         variant = item[0]
-        if variant.drafting is not None and variant.drafting.schedule:
-            continue  # a curve is of one length; where each stops to pay is what a schedule is made from
+        if variant.quantised or (variant.drafting is not None and variant.drafting.schedule):
+            continue  # a curve is of one draft length, and of the weights as given
         reason = None if variant.way == "hybrid" else memory_reason(question, variant, traffic)
         if reason is not None:
             reasons.append(f"{variant.key}: {reason}")

@@ -152,6 +152,7 @@ _CHOICE: Final = (
     click.option(
         "--draft-length", type=int, default=3, show_default=True, help="Draft tokens a verify step."
     ),
+    click.option("--fp8", is_flag=True, default=None, help="16-bit weights, quantised by the engine."),
     click.option(
         "--by-batch", is_flag=True, default=None, help="Draft only at batch sizes at which it pays."
     ),
@@ -165,7 +166,7 @@ _CHOICE: Final = (
 )
 _CHOICE_FIELDS: Final = (
     "way", "hottest", "device", "tensor_parallel", "replicas", "max_loras", "max_cpu_loras", "max_num_seqs",
-    "max_num_batched_tokens", "draft", "draft_length", "by_batch", "router",
+    "max_num_batched_tokens", "draft", "draft_length", "fp8", "by_batch", "router",
 )  # fmt: skip
 
 

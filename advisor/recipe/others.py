@@ -20,10 +20,12 @@ class OtherEngine:
 def other_engines(plan: ServingPlan, server: Server) -> tuple[OtherEngine, ...]:
     """SGLang, LoRAX, TGI and llama.cpp for this server. The figures of the answer do not hold for them."""
     found = (_sglang(plan, server), _lorax(plan, server), _tgi(plan, server), _llama_cpp(plan, server))
-    if plan.drafts is None or not plan.drafts.schedule:
-        return found
-    note = "has no draft lengths by batch size: these are the longest, at every batch."
-    return tuple(replace(one, notes=(*one.notes, note)) if one.command else one for one in found)
+    notes: tuple[str, ...] = ()
+    if plan.drafts is not None and plan.drafts.schedule:
+        notes += ("has no draft lengths by batch size: these are the longest, at every batch.",)
+    if plan.option.quantised:
+        notes += ("wants fp8 weights prepared, or a flag of its own for them: it is not in this command.",)
+    return tuple(replace(one, notes=(*one.notes, *notes)) if one.command else one for one in found)
 
 
 def _sglang(plan: ServingPlan, server: Server) -> OtherEngine:

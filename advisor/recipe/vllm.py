@@ -14,6 +14,7 @@ def vllm_arguments(plan: ServingPlan, server: Server) -> list[str]:
     limits = plan.limits
     arguments = [server.model, "--served-model-name", server.serves, "--port", str(PORT)]
     arguments += ["--tensor-parallel-size", str(plan.devices)] if plan.devices > 1 else []
+    arguments += ["--quantization", "fp8"] if plan.option.quantised else []
     arguments += [
         "--gpu-memory-utilization", f"{plan.option.memory_share:g}",
         "--max-num-seqs", str(limits.max_num_seqs),

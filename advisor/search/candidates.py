@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
-from advisor.catalog.compatibility import check
+from advisor.catalog.compatibility import Verdict, check
 from advisor.catalog.rounding import rounding_words
 from advisor.deployment import Drafting, OwnAcceptance, Variant, Way
 from advisor.errors import InputError
@@ -19,13 +20,17 @@ from advisor.search.pools import longest_request
 from advisor.search.question import Offer, Question
 from advisor.search.trial import PoolTraffic
 from advisor.spec.adapterset import AdapterSet
-from advisor.spec.spec import Origin, worst
+from advisor.spec.spec import Origin, WeightsDtype, worst
 from advisor.spec.speculation import Draft
 from advisor.speculate import drafting_of
 from advisor.steptime.terms import terms_for
 
 BY_BATCH = "-by-batch"
 """Ends the name of a draft whose length changes with the batch."""
+QUANTISED = (
+    "The engine quantises the weights to fp8 at its start, which changes answers a little; adapters were "
+    "trained on the 16-bit ones. Evaluate before you ship."
+)
 NO_ADAPTERS = AdapterSet((), (), ())
 
 
@@ -57,13 +62,21 @@ def variants(question: Question) -> Iterator[tuple[Variant, tuple[str, ...]] | O
         )
     for offer in question.offers:
         for degree in scenario.search.tensor_parallel:
-            for way in ways:
-                for draft in drafts:
-                    found = _variant(question, offer, degree, way, draft)
-                    if draft is None or isinstance(found, Option):
-                        yield found
-                    elif (scheduled := _scheduled(question, found, draft)) is not None:
-                        yield scheduled
+            for asked, way, draft in product(_by_weights(question), ways, drafts):
+                found = _variant(asked, offer, degree, way, draft, quantised=asked is not question)
+                if draft is None or isinstance(found, Option):
+                    yield found
+                elif (scheduled := _scheduled(asked, found, draft)) is not None:
+                    yield scheduled
+
+
+def _by_weights(question: Question) -> tuple[Question, ...]:
+    """The question, and where it is allowed the same with 16-bit weights quantised to fp8."""
+    model = question.model
+    if not question.scenario.search.also_fp8 or model.weights_dtype is not WeightsDtype.BFLOAT16:
+        return (question,)
+    fp8 = {"name": f"{model.name}-FP8", "weights_dtype": WeightsDtype.FP8}
+    return question, replace(question, model=model.model_copy(update=fp8))
 
 
 def draft_names(drafts: Sequence[Draft]) -> tuple[str, ...]:
@@ -77,15 +90,16 @@ def draft_names(drafts: Sequence[Draft]) -> tuple[str, ...]:
 
 
 def _variant(
-    question: Question, offer: Offer, degree: int, way: Way, draft: Wish | None
+    question: Question, offer: Offer, degree: int, way: Way, draft: Wish | None, *, quantised: bool
 ) -> tuple[Variant, tuple[str, ...]] | Option:
     profile = offer.profile
     method = None if draft is None else draft.draft.method
     drafted = "plain" if draft is None else f"{draft.name}x{draft.length}"
-    name = f"{way}/{profile.device.name}/tp{degree}/{drafted}"
+    name = f"{way}/{profile.device.name}/tp{degree}{'-fp8' * quantised}/{drafted}"
 
     def refused(reason: str, bound: str) -> Option:
-        return refused_option(question, offer, way, degree, name, reason, bound)
+        option = refused_option(question, offer, way, degree, name, reason, bound)
+        return option.model_copy(update={"quantised": quantised})
 
     if degree > profile.device.max_tensor_parallel:
         return refused(
@@ -106,13 +120,9 @@ def _variant(
         origin = worst(drafting.origin, *(one.acceptance.origin for one in own))
         drafting = replace(drafting, name=draft.name, own=own, origin=origin)
     served = question.adapters if way != "base" else NO_ADAPTERS
-    verdicts = check(question.engine, served, question.model, method, merged=way == "merged")
-    if way == "hybrid":
-        verdicts += tuple(
-            verdict
-            for verdict in check(question.engine, served, question.model, method, merged=True)
-            if verdict not in verdicts
-        )
+    forms = {"merged": (True,), "hybrid": (False, True)}.get(way, (False,))
+    said = [check(question.engine, served, question.model, method, merged=merged) for merged in forms]
+    verdicts = tuple(dict.fromkeys(verdict for found in said for verdict in found))
     for verdict in verdicts:
         if verdict.refuses:
             return refused(f"{verdict.sentence} Source: {verdict.source}.", "compatibility")
@@ -121,12 +131,18 @@ def _variant(
     profile = profile.model_copy(update={"models": (terms,), "gemm": ()})  # light enough to be sent about
     share = question.scenario.engine.memory_share or question.engine.memory_share
     modules, router = question.adapters.target_modules, question.scenario.search.routers[0]
-    variant = Variant(way, profile, terms, drafting, share, modules, router)
-    warnings = tuple(verdict.sentence for verdict in verdicts)
-    if way in ("merged", "hybrid"):
-        checks = question.adapters.merge_checks
-        warnings += (rounding_words(question.model.weights_dtype, checks),)
-    return variant, warnings
+    variant = Variant(way, profile, terms, drafting, share, modules, router, quantised=quantised)
+    return variant, _warnings(question, variant, verdicts)
+
+
+def _warnings(question: Question, variant: Variant, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """What the rules say about it, and what becomes of the weights."""
+    found = tuple(verdict.sentence for verdict in verdicts)
+    if variant.quantised:
+        found += (QUANTISED,)
+    if variant.has_pools:
+        found += (rounding_words(question.model.weights_dtype, question.adapters.merge_checks),)
+    return found
 
 
 def _scheduled(

@@ -56,6 +56,7 @@ def option_of(
         engine=variant.profile.engine,
         engine_version=variant.profile.engine_version,
         tensor_parallel=degree,
+        quantised=variant.quantised,
         speculation=spec_choice(variant.drafting),
         limits=plan.limits,
         router=variant.router,

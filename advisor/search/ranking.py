@@ -229,7 +229,9 @@ def _reference(
     best = next((e for e in able if not e.option.is_reference), None)
     if best is None:
         return [], 0
-    entry = next((e for e in able if e.option.is_reference and e.option.device == best.option.device), None)
+    references = [e for e in able if e.option.is_reference and e.option.device == best.option.device]
+    like = (e for e in references if e.option.quantised == best.option.quantised)
+    entry = next(like, references[0] if references else None)
     simulations = 0
     for part in (on.longer, grown.get(best.option.key)):
         if entry is not None and entry.option.feasible and part is not None:

@@ -54,6 +54,13 @@ class Search(Spec):
             "another saves a replica or meets a limit; adapter-affinity keeps an adapter on one replica."
         ),
     )
+    also_fp8: bool = Field(
+        False,
+        description=(
+            "Also try 16-bit weights quantised to fp8 by the engine at its start, where a device has the "
+            "kernels. What that does to answers is yours to judge."
+        ),
+    )
     draws: int = Field(
         4, ge=0, le=100, description="Other draws of the workload on which the best option is run; 0: none."
     )

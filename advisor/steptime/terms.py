@@ -45,9 +45,11 @@ def terms_for(profile: Profile, model: ModelShape, tensor_parallel: int) -> Mode
             f"{profile.name}: tensor_parallel is {tensor_parallel}; allowed: a divisor of "
             f"{model.name}'s {model.heads} heads and {model.kv_heads} KV heads."
         )
-    grid = next((g for g in profile.gemm if g.weights_dtype == model.weights_dtype.value), None)
     reference = _reference(profile, model, tensor_parallel)
-    if grid is None or reference is None:
+    grids = {grid.weights_dtype: grid for grid in profile.gemm}
+    grid = grids.get(model.weights_dtype.value)
+    theirs = None if reference is None else grids.get(reference.model.weights_dtype.value)
+    if grid is None or reference is None or theirs is None:
         known = ", ".join(
             sorted({f"{t.model.name} (tensor parallel {t.tensor_parallel})" for t in profile.models})
         )
@@ -55,7 +57,7 @@ def terms_for(profile: Profile, model: ModelShape, tensor_parallel: int) -> Mode
             f"{profile.name}: has no terms for {model.name} at tensor parallel {tensor_parallel} and nothing "
             f"to predict them from; known: {known or 'none'}. Calibrate this model, or choose another device."
         )
-    return _predicted(profile, grid, reference, model, tensor_parallel)
+    return _predicted(profile, (grid, theirs), reference, model)
 
 
 def _same_shape(one: ModelShape, other: ModelShape) -> bool:
@@ -64,22 +66,40 @@ def _same_shape(one: ModelShape, other: ModelShape) -> bool:
 
 
 def _reference(profile: Profile, model: ModelShape, tensor_parallel: int) -> ModelTerms | None:
-    """The measured model whose attention is most like it: same degree and head size, nearest in size."""
+    """The measured model that is most like it: same degree, head size and type of weights, nearest in size.
+
+    One of other weights only where there is no other: what is not a product, an eighth of a step and more,
+    does not shrink with them.
+    """
     like = [
         t
         for t in profile.models
         if t.tensor_parallel == tensor_parallel and t.model.head_dim == model.head_dim
     ]
     size = math.log(model.parameters)
-    return min(like, key=lambda t: abs(math.log(t.model.parameters) - size), default=None)
+
+    def unlike(terms: ModelTerms) -> tuple[bool, float]:
+        other = terms.model
+        return other.weights_dtype is not model.weights_dtype, abs(math.log(other.parameters) - size)
+
+    return min(like, key=unlike, default=None)
 
 
 def _predicted(
-    profile: Profile, grid: GemmGrid, reference: ModelTerms, model: ModelShape, tensor_parallel: int
+    profile: Profile, grids: tuple[GemmGrid, GemmGrid], reference: ModelTerms, model: ModelShape
 ) -> ModelTerms:
-    """Scale the reference by GEMM time (dense, head) and by heads and layers (attention)."""
+    """Scale the reference by GEMM time (dense, head) and by heads and layers (attention).
+
+    Args:
+        profile: of the device.
+        grids: GEMM times in the model's type of weights, and in the reference's.
+        reference: terms of a measured model.
+        model: whose terms are wanted.
+    """
+    grid, tensor_parallel = grids[0], reference.tensor_parallel
     m = np.asarray(reference.dense.x)
-    ours, theirs = (_layer_gemms_s(grid, shape, tensor_parallel, m) for shape in (model, reference.model))
+    shapes = (model, reference.model)
+    ours, theirs = (_layer_gemms_s(g, s, tensor_parallel, m) for g, s in zip(grids, shapes, strict=True))
     dense = np.asarray(reference.dense.y_s) * ours / theirs
     rows = np.asarray(reference.head.x)
     ours, theirs = (

@@ -27,7 +27,7 @@ def serving(option: Option) -> str:
     """How an option serves, in words: multi-LoRA + EAGLE-3×3."""
     if option.bought is not None:
         return f"serverless, {option.bought.provider}"
-    scaled = "" if option.scaling is None else ", scaled"
+    scaled = ", fp8" * option.quantised + ("" if option.scaling is None else ", scaled")
     if option.speculation is None:
         return f"{way_label(option)}{scaled}"
     draft = f"{draft_label(option.speculation)}×{option.speculation.draft_length}"

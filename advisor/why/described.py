@@ -22,6 +22,8 @@ def described(option: Option) -> str:
             f"the hottest {'adapter' if len(hot) == 1 else f'{len(hot)} adapters'} ({_listed(hot)}) merged, "
             "the rest unmerged on one multi-LoRA pool"
         )
+    if option.quantised:
+        text += ", on weights quantised to fp8"
     if option.speculation is not None:
         spec = option.speculation
         kind = f"{'custom ' * spec.name.startswith(f'{spec.method}-custom')}{_DRAFT[spec.method]}"

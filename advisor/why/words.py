@@ -64,7 +64,10 @@ def summary_of(question: Question, found: Found) -> str:
         (
             e.option
             for e in found.entries
-            if e.option.is_reference and e.option.device == option.device and e.option.feasible
+            if e.option.is_reference
+            and e.option.device == option.device
+            and e.option.feasible
+            and e.option.quantised == option.quantised
         ),
         None,
     )
@@ -177,7 +180,19 @@ def _rival(found: Found, option: Option) -> list[str]:
             )
         elif not other.feasible:
             said.append(f"{WAY_WORDS[way].capitalize()} does not do: {other.reason}.")
-    return [*said, *_other_device(found, option)]
+    return [*said, *_as_given(found, option), *_other_device(found, option)]
+
+
+def _as_given(found: Found, option: Option) -> list[str]:
+    """What it costs not to quantise."""
+    able = (e.option for e in found.entries if not e.option.is_reference and e.option.bought is None)
+    other = next((one for one in able if one.feasible and not one.quantised), None)
+    if not option.quantised:
+        return []
+    if other is None or other.usd_per_hour is None:
+        return ["With the weights as given nothing meets the objective."]
+    place = f"{other.devices} x {other.device}"
+    return [f"With the weights as given the cheapest is {place} for {other.usd_per_hour:.2f} USD/h."]
 
 
 def _not_enough(found: Found, other: Option) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from advisor.errors import InputError
-from advisor.spec.spec import Origin
+from advisor.profile import find_profiles, load_profile
+from advisor.spec.spec import Origin, WeightsDtype
 from advisor.steptime.terms import terms_for
 from tests.profiles import LLAMA_8B, gemm_grid, profile, terms
 
@@ -39,6 +40,35 @@ def test_fewer_kv_heads_read_less_cache() -> None:
     np.testing.assert_allclose(
         found.attn_decode.per_context_token_s, 4 * np.asarray(terms().attn_decode.per_context_token_s)
     )
+
+
+def test_other_weights_are_predicted_by_the_products_of_both_types() -> None:
+    fp8 = LLAMA_8B.model_copy(update={"name": "fp8", "weights_dtype": WeightsDtype.FP8})
+    plain = gemm_grid()
+    half = plain.model_copy(
+        update={
+            "weights_dtype": "fp8",
+            "seconds": tuple(tuple(tuple(0.5 * s for s in row) for row in face) for face in plain.seconds),
+        }
+    )
+    found = terms_for(profile(gemm=(plain, half)), fp8, 1)
+    np.testing.assert_allclose(found.dense.y_s, 0.5 * np.asarray(terms().dense.y_s))
+    with pytest.raises(InputError, match="no terms for fp8"):
+        terms_for(profile(gemm=(half,)), fp8, 1)  # nothing to hold the 16-bit reference against
+
+
+@pytest.mark.parametrize("device", ["h100_sxm", "h200_sxm", "l40s"])
+def test_a_shipped_model_in_fp8_is_predicted_from_the_others_in_fp8(device: str) -> None:
+    """Leave one out. Predicted at the speed of its 16-bit twin it would be half as slow again."""
+    whole = load_profile(find_profiles()[f"{device}-vllm"])
+    name = "Llama-3.1-8B-FP8"
+    rest = whole.model_copy(update={"models": tuple(m for m in whole.models if m.model.name != name)})
+    measured = next(m for m in whole.models if m.model.name == name and m.tensor_parallel == 1)
+    predicted = terms_for(rest, measured.model, 1)
+    assert "-FP8" in predicted.dense.source.partition(" and the GEMM")[0]
+    tokens = np.array([1.0, 16.0, 64.0, 256.0, 2048.0])
+    ours, theirs = (np.interp(tokens, m.dense.x, m.dense.y_s) for m in (predicted, measured))
+    assert abs(np.log(ours / theirs)).mean() < np.log(1.2)
 
 
 def test_nothing_to_predict_from_is_said() -> None:
