@@ -130,7 +130,7 @@ def datasheet_profile(
         host=_marked(shared.host, _CARRIED_WIDER),
         frontend=_marked(shared.frontend, _CARRIED_WIDER),
         loads=(_marked(disk, _CARRIED_WIDER), _marked(slot, _CARRIED_WIDER)),
-        memory=_marked(shared.memory, _CARRIED_WIDER),
+        memory=_marked(carried.memory(device), _CARRIED_WIDER),
         startup=_marked(shared.startup, _CARRIED_WIDER),
         notes=(
             "Nothing of this device was measured: every term is its datasheet times what others reach.",
