@@ -98,7 +98,7 @@ def loads(device: Device) -> tuple[LoadTerm, LoadTerm]:
 
 
 def memory(device: Device) -> MemoryTerm:
-    """Below 70 GiB, where vLLM's steps are small, as on the one such card that was seen; else the server's."""
+    """Below 70 GiB, where vLLM's steps are small, as on the one card that was seen; else the server's."""
     place = find_profiles().get(_CARD)
     if device.memory_bytes >= _LARGE_BYTES or place is None:
         return carried().memory
