@@ -100,7 +100,8 @@ def _llama_cpp(plan: ServingPlan, server: Server) -> OtherEngine:
         command += ["--lora", ",".join(f"{path}.gguf" for _, path in server.adapters)]
         command += ["--lora-init-without-apply"]
         notes.append(
-            "never batches requests of different adapters, nor an adapter and the base; a request without a lora field gets all of them, "
+            "never batches requests of different adapters, nor an adapter and the base; a request without a "
+            "lora field gets all of them, "
             'so send "lora": [{"id": 0, "scale": 1.0}].'
         )
     if drafts is not None and drafts.method == "draft_model":
