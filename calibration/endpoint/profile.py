@@ -30,8 +30,8 @@ _SPECULATES: Final = 1.05
 """Tokens a part of an answer above which the engine speculates, or packs tokens."""
 _CACHED: Final = 0.02
 _PASSES: Final = (
-    "Does not hold for a llama.cpp with -np and without --kv-unified: its steps are several passes, and those "
-    "that hold prompts take longer than said. The server does not tell."
+    "Does not hold for a llama.cpp with -np and without --kv-unified: its steps are several passes, and "
+    "those that hold prompts take longer than said. The server does not tell."
 )
 
 
