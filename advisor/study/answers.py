@@ -58,7 +58,8 @@ def _answered(task: Task) -> Row:
         use_catalog(places.catalog)
     profiles = _profiles(places.profiles)
     if places.profiles is None:
-        profiles = with_datasheets(ask.scenario, profiles)
+        named = ask.scenario.devices if ask.choice is None else (ask.choice.device,)
+        profiles = with_datasheets(ask.scenario.model_copy(update={"devices": named}), profiles)
     if ask.choice is not None:
         done = api.simulate(ask.scenario, ask.choice, profiles, folder=places.folder)
         requests = sum(len(trace) for _, trace, _ in done.pools)
