@@ -1,7 +1,7 @@
 """A Llama in Hugging Face's layout, or a PEFT adapter of it, as GGUF: run by the Python of `_llama.install`.
 
 `python _gguf.py model FOLDER OUT` or `python _gguf.py adapter FOLDER OUT --base FOLDER`. Of this project
-nothing is imported: that environment has numpy, safetensors and gguf alone. The vocabulary is words, as the
+nothing is imported: that environment has numpy and gguf alone. The vocabulary is words, as the
 prompts are sent as token ids; every word is plain ASCII, so that no part of an answer waits for a byte.
 """
 
@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import gguf
 import numpy as np
-from safetensors.numpy import load_file
 
 _LAYER: Final = {
     "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
@@ -56,12 +55,12 @@ def write_model(folder: Path, out: Path) -> None:
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_rope_dimension_count(config["head_dim"])
-    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_rope_freq_base(config.get("rope_theta") or config["rope_parameters"]["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_vocab_size(config["vocab_size"])
     _add_words(writer, config["vocab_size"])
-    for name, tensor in load_file(folder / "model.safetensors").items():
+    for name, tensor in _tensors(folder / "model.safetensors").items():
         wide = np.float32 if tensor.ndim == 1 else np.float16
         writer.add_tensor(_place(name), _turned(name, tensor, config).astype(wide))
     _close(writer)
@@ -75,12 +74,29 @@ def write_adapter(folder: Path, base: Path, out: Path) -> None:
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(own["lora_alpha"]))
-    for name, tensor in load_file(folder / "adapter_model.safetensors").items():
+    for name, tensor in _tensors(folder / "adapter_model.safetensors").items():
         plain = name.removeprefix("base_model.model.")
         module, _, half = plain.removesuffix(".weight").rpartition(".lora_")
         rows = _turned(f"{module}.weight", tensor, config) if half == "B" else tensor
         writer.add_tensor(f"{_place(f'{module}.weight')}.lora_{half.lower()}", rows.astype(np.float16))
     _close(writer)
+
+
+def _tensors(file: Path) -> dict[str, Any]:
+    """A safetensors file, bfloat16 (which numpy lacks) as 32 bit."""
+    data = file.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    found = {}
+    for name, facts in json.loads(data[8:end]).items():
+        if name == "__metadata__":
+            continue
+        low, high = facts["data_offsets"]
+        kind = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}[facts["dtype"]]
+        values = np.frombuffer(data[end + low : end + high], dtype=kind).reshape(facts["shape"])
+        if facts["dtype"] == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        found[name] = values
+    return found
 
 
 def _place(name: str) -> str:

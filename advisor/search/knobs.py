@@ -36,12 +36,15 @@ def start_limits(question: Question, variant: Variant) -> EngineLimits:
 def slot_choices(question: Question, variant: Variant) -> tuple[int, ...]:
     """Values of max_loras to try: a geometric ladder up to the unmerged adapters, or the user's own.
 
-    What is in a slot is in host memory too, so a max_cpu_loras of the user's bounds the ladder.
+    What is in a slot is in host memory too, so a max_cpu_loras of the user's bounds the ladder. An engine
+    that computes one adapter a step (llama.cpp) keeps all of them in memory.
     """
     wish = question.scenario.engine
     if wish.max_loras is not None:
         return (wish.max_loras,)
     count = max(len(question.adapters.names) - len(variant.hottest), 1)
+    if question.engine.batching == "one_adapter":
+        return (count,)
     if wish.max_cpu_loras is not None:
         count = min(count, wish.max_cpu_loras)
     ladder = tuple(slots for slots in _SLOTS if slots < count)

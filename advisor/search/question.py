@@ -101,8 +101,7 @@ def shipped_for(scenario: Scenario, engine: EngineCapability) -> tuple[Profile, 
     """
     heads = {path: profile_head(path) for path in find_profiles().values()}
     mine = [path for path, head in heads.items() if head is None or head.engine == engine.name]
-    known = {head.device for head in heads.values() if head} | {own.name for own in scenario.own_devices}
-    named = {name if name in known else device(name).name for name in scenario.devices}
+    named = _named(scenario, {head.device for head in heads.values() if head})
     measured = {head.device for path in mine if (head := heads[path])}
     mine += [path for name, path in _by_datasheet(engine).items() if name in named - measured]
     heads |= {path: profile_head(path) for path in mine if path not in heads}
@@ -110,6 +109,23 @@ def shipped_for(scenario: Scenario, engine: EngineCapability) -> tuple[Profile, 
     if named and named <= {head.device for path in wanted if (head := heads[path])}:
         mine = wanted
     return tuple(load_profile(path) for path in mine)
+
+
+def with_datasheets(scenario: Scenario, profiles: Sequence[Profile]) -> tuple[Profile, ...]:
+    """The shipped profiles given, and those of datasheets that `shipped_for` would take for this scenario."""
+    if not scenario.devices:
+        return tuple(profiles)
+    engine = catalog_engine(scenario.engine.name, scenario.engine.version)
+    measured = {profile.device.name for profile in profiles if profile.engine == engine.name}
+    missing = _named(scenario, {profile.device.name for profile in profiles}) - measured
+    more = [path for name, path in _by_datasheet(engine).items() if name in missing]
+    return (*profiles, *(load_profile(path) for path in more))
+
+
+def _named(scenario: Scenario, known: set[str]) -> set[str]:
+    """The scenario's devices by their names in the catalog (InputError: an unknown one)."""
+    known = known | {own.name for own in scenario.own_devices}
+    return {name if name in known else device(name).name for name in scenario.devices}
 
 
 def _by_datasheet(engine: EngineCapability) -> dict[str, Path]:

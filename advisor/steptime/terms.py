@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from advisor.profile import (
     ModelTerms,
     PrefillAttention,
     Profile,
+    Provenance,
 )
 from advisor.spec.model import ALL_LINEAR, ModelShape, lora_elements
 from advisor.spec.spec import Origin
@@ -110,11 +112,10 @@ def _predicted(
     queries = layers * model.heads / reference.model.heads
     keys = layers * model.kv_heads / reference.model.kv_heads
     note = f"predicted from {reference.model.name} and the GEMM grid of {profile.name}"
-    mark = {"origin": Origin.EXTRAPOLATED, "interval": _EXTRAPOLATION}
 
     def curve(term: Curve, y_s: object) -> Curve:
         return term.model_copy(
-            update={**mark, "y_s": tuple(np.asarray(y_s).tolist()), "source": f"{note}; {term.source}"}
+            update={**_mark(term), "y_s": tuple(np.asarray(y_s).tolist()), "source": f"{note}; {term.source}"}
         )
 
     prefill, decode = reference.attn_prefill, reference.attn_decode
@@ -126,11 +127,11 @@ def _predicted(
         dense=curve(reference.dense, dense),
         head=curve(reference.head, head),
         attn_prefill=PrefillAttention(
-            **{**prefill.model_dump(), **mark, "source": f"{note}; {prefill.source}"}
+            **{**prefill.model_dump(), **_mark(prefill), "source": f"{note}; {prefill.source}"}
             | {"seconds": tuple(tuple(s * queries for s in row) for row in prefill.seconds)}
         ),
         attn_decode=DecodeAttention(
-            **{**decode.model_dump(), **mark, "source": f"{note}; {decode.source}"}
+            **{**decode.model_dump(), **_mark(decode), "source": f"{note}; {decode.source}"}
             | {
                 "fixed_s": tuple(s * layers for s in decode.fixed_s),
                 "per_context_token_s": tuple(s * keys for s in decode.per_context_token_s),
@@ -143,16 +144,24 @@ def _predicted(
     )
 
 
+def _mark(term: Provenance) -> dict[str, Any]:
+    """Extrapolated; a datasheet's term stays one, and its interval widens."""
+    if term.origin is not Origin.DATASHEET:
+        return {"origin": Origin.EXTRAPOLATED, "interval": _EXTRAPOLATION}
+    (low, high), (less, more) = term.interval, _EXTRAPOLATION
+    return {"origin": term.origin, "interval": (low * less, high * more)}
+
+
 def _scaled_mixed(
     term: MixedAttention | None, layers: float, queries: float, note: str
 ) -> MixedAttention | None:
     """Work of every query head: beside prompts, heads of a group are not packed."""
     if term is None:
         return None
-    mark = {"origin": Origin.EXTRAPOLATED, "interval": _EXTRAPOLATION, "source": f"{note}; {term.source}"}
     return term.model_copy(
         update={
-            **mark,
+            **_mark(term),
+            "source": f"{note}; {term.source}",
             "fixed_s": tuple(tuple(s * layers for s in row) for row in term.fixed_s),
             "per_context_token_s": tuple(tuple(s * queries for s in row) for row in term.per_context_token_s),
         }

@@ -11,7 +11,7 @@ from advisor.catalog.tables import use_catalog
 from advisor.errors import InfeasibleError, InputError
 from advisor.profile import Profile, load_profile
 from advisor.recommendation import Option, Recommendation
-from advisor.search.question import shipped
+from advisor.search.question import shipped, with_datasheets
 from advisor.study.columns import Row, of_option
 from advisor.study.points import Ask, Point
 
@@ -57,6 +57,9 @@ def _answered(task: Task) -> Row:
     if places.catalog is not None:
         use_catalog(places.catalog)
     profiles = _profiles(places.profiles)
+    if places.profiles is None:
+        named = ask.scenario.devices if ask.choice is None else (ask.choice.device,)
+        profiles = with_datasheets(ask.scenario.model_copy(update={"devices": named}), profiles)
     if ask.choice is not None:
         done = api.simulate(ask.scenario, ask.choice, profiles, folder=places.folder)
         requests = sum(len(trace) for _, trace, _ in done.pools)

@@ -1,10 +1,11 @@
 """Why is this deployment slower (or faster) than its base? Causes, found by switching them off in turn.
 
 From the deployment as it is, each run removes one more cause on the same replicas and the same
-requests: adapter loading, the admission wait for max_loras, LoRA work in pure decode steps, LoRA
-work in steps with prompt chunks, the memory that slots take from the KV cache, the prefix cache's
-split by adapter, speculation. The last run is the plain base model. Each cause is the difference
-between two neighbouring runs, so the causes add up to the whole difference exactly.
+requests: adapter loading, the admission wait for max_loras (or, in an engine of one adapter a step, for
+another one's end), LoRA work in pure decode steps, LoRA work in steps with prompt chunks, the memory that
+slots take from the KV cache, the prefix cache's split by adapter, speculation. The last run is the plain
+base model. Each cause is the difference between two neighbouring runs, so the causes add up to the whole
+difference exactly.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def _ladder(plan: Plan, runner: Runner, pool: PoolTraffic) -> Iterator[tuple[str
             update={
                 "max_loras": max(limits.max_loras, count),
                 "max_cpu_loras": max(limits.max_cpu_loras, count),
+                "batching": "mixed" if limits.batching == "one_adapter" else limits.batching,
             }
         )
         setup = replace(setup, limits=free)

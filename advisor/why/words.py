@@ -49,7 +49,9 @@ def summary_of(question: Question, found: Found) -> str:
         parts.append(f"{asked}: {limits_words(option.checks)}.")
     if option.way in ("multi-lora", "hybrid") and option.limits is not None and option.memory is not None:
         kept = f"{option.memory.slots_bytes / 2**30:.1f} GiB are slots now"
-        if question.scenario.engine.max_loras is None:
+        if option.limits.batching == "one_adapter":
+            parts.append(f"All adapters stay in memory ({kept}); a step holds one of them, others wait.")
+        elif question.scenario.engine.max_loras is None:
             parts.append(
                 f"Keep max_loras at {option.limits.max_loras}: fewer slots make requests wait for their "
                 f"adapter, more take KV memory ({kept})."

@@ -29,6 +29,10 @@ from calibration.replay.client import Target
 _SPECULATES: Final = 1.05
 """Tokens a part of an answer above which the engine speculates, or packs tokens."""
 _CACHED: Final = 0.02
+_PASSES: Final = (
+    "Does not hold for a llama.cpp with -np and without --kv-unified: its steps are several passes, and "
+    "those that hold prompts take longer than said. The server does not tell."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ def _notes(findings: Findings, found: Found, mark: Mark, a_part: float) -> list[
         f"max_cpu_loras {limits.max_cpu_loras}, max_lora_rank {limits.max_lora_rank}. "
         "LoRA terms hold for these slots and this rank alone."
     )
+    if mark.target.kind.name == "llama.cpp":
+        notes.append(_PASSES)
     notes += found.loose()
     if findings.levels:
         notes.append(_saturation(findings))

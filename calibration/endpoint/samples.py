@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["ttft", "decode", "beside", "held_out"]
+Kind = Literal["ttft", "decode", "beside", "apart", "held_out"]
 Heat = Literal["warm", "slot", "disk", "churn"]
 
 
@@ -18,7 +18,8 @@ class Sample:
 
     Attributes:
         kind: ttft: one request on an idle server. decode: steps of `decodes` streams. beside: the one step
-            that takes a prompt of `prompt_tokens` beside `decodes` streams. held_out: decode, in no fit.
+            that takes a prompt of `prompt_tokens` beside `decodes` streams. apart: the same where prompts
+            have steps of their own: those, and the decode step after them. held_out: decode, in no fit.
         prompt_tokens: of the prompt.
         decodes: sequences that decode in the step.
         context_tokens: of the decoding sequences together, before the step.

@@ -41,13 +41,17 @@ def steps_of(sample: Sample, budget_tokens: int) -> list[Step]:
         n = sample.decodes
         return [Step(n, n, sample.context_tokens, adapters=sample.adapters)]
     found, done = [], 0
+    beside, context = sample.decodes, sample.context_tokens
+    if sample.kind == "apart":
+        found.append(Step(beside, beside, context, adapters=sample.adapters))
+        beside, context = 0, 0.0
     while done < sample.prompt_tokens:
-        new = min(budget_tokens - sample.decodes, sample.prompt_tokens - done)
+        new = min(budget_tokens - beside, sample.prompt_tokens - done)
         found.append(
             Step(
-                new + sample.decodes,
-                1 + sample.decodes,
-                sample.context_tokens,
+                new + beside,
+                1 + beside,
+                context,
                 chunk_work(float(new), done),
                 new,
                 sample.adapters,
@@ -63,7 +67,7 @@ def knots_of(samples: Sequence[Sample], budget_tokens: int) -> list[int]:
     Above, dense time is a line: what a long prompt takes beyond it is attention, which could otherwise not
     be told from a dense curve that bends. Points next to one another by less than a third are one.
     """
-    whole = [sample for sample in samples if sample.kind != "beside"]
+    whole = [sample for sample in samples if sample.kind not in ("beside", "apart")]
     sizes = {step.tokens for sample in whole for step in steps_of(sample, budget_tokens)}
     found = [1]
     for size in sorted(sizes):

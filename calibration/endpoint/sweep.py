@@ -127,14 +127,22 @@ class Sweep:
             self._gap(answer, prompt)
 
     def _gap(self, stream: Answer, prompt: Answer) -> None:
-        """The gap in which the prompt was computed: nearest to its first token, which the same step made."""
-        at = int(np.argmin(np.abs(np.asarray(stream.part_s) - prompt.part_s[0])))
+        """The gap in which the prompt was computed: nearest to its first token, which the same step made.
+
+        Where prompts have steps of their own it is the gap that holds the first token.
+        """
+        apart = self.prober.target.kind.prompts_apart
+        times = np.asarray(stream.part_s)
+        at = int(np.argmin(np.abs(times - prompt.part_s[0])))
+        if apart:
+            at = int(np.searchsorted(times, prompt.part_s[0]))
         if not 0 < at < len(stream.part_s) - 1 or stream.part_s[at - 1] < prompt.sent_s:
             return
         context = max(stream.prompt_tokens, 0) + stream.tokens_a_part * at
         begin_s, end_s = stream.part_s[at - 1], stream.part_s[at]
         tokens = max(prompt.prompt_tokens, 1)
-        sample = Sample("beside", end_s - begin_s, tokens, decodes=1, context_tokens=context)
+        kind: Kind = "apart" if apart else "beside"
+        sample = Sample(kind, end_s - begin_s, tokens, decodes=1, context_tokens=context)
         self._keep(sample, begin_s, end_s)
 
     def seen(self, answer: Answer) -> None:

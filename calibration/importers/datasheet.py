@@ -104,7 +104,7 @@ def datasheet_profile(
         for terms in _wanted(measured, models)
         if terms.tensor_parallel <= largest_degree
         and fits(device, terms.model, terms.tensor_parallel)
-        and _serves(device, terms.model)
+        and _has(device, terms.model.weights_dtype)
     ]
     if not known:
         raise InputError(f"{device.name}: none of the models fits it; allowed: models of at most its memory.")
@@ -130,7 +130,7 @@ def datasheet_profile(
         host=_marked(shared.host, _CARRIED_WIDER),
         frontend=_marked(shared.frontend, _CARRIED_WIDER),
         loads=(_marked(disk, _CARRIED_WIDER), _marked(slot, _CARRIED_WIDER)),
-        memory=_marked(shared.memory, _CARRIED_WIDER),
+        memory=_marked(carried.memory(device), _CARRIED_WIDER),
         startup=_marked(shared.startup, _CARRIED_WIDER),
         notes=(
             "Nothing of this device was measured: every term is its datasheet times what others reach.",
@@ -173,10 +173,6 @@ def _predicted(measured: Sequence[Profile], model: ModelShape, degree: int) -> l
 
 def _has(device: Device, dtype: WeightsDtype) -> bool:
     return dtype is not WeightsDtype.FP8 or device.fp8_flops_per_s is not None
-
-
-def _serves(device: Device, model: ModelShape) -> bool:
-    return _has(device, model.weights_dtype)
 
 
 def _terms(device: Device, like: ModelTerms, shares: Shares, measured: Sequence[Profile]) -> ModelTerms:

@@ -20,6 +20,7 @@ class ServerKind:
     force: dict[str, Any]  # fields that force the length; MAX stands for the wanted tokens
     note: str = ""
     mixes_adapters: bool = True  # requests of different adapters share a step
+    prompts_apart: bool = False  # prompts have steps of their own, and decodes wait
 
 
 MAX: Final = "MAX"
@@ -28,7 +29,9 @@ KINDS: Final[dict[str, ServerKind]] = {
     for kind in (
         ServerKind("vllm", "model", True, {"ignore_eos": True, "min_tokens": MAX}),
         ServerKind("builtin", "model", True, {"ignore_eos": True, "min_tokens": MAX}),
-        ServerKind("sglang", "base:model", True, {"ignore_eos": True, "min_tokens": MAX}),
+        ServerKind(
+            "sglang", "base:model", True, {"ignore_eos": True, "min_tokens": MAX}, prompts_apart=True
+        ),
         ServerKind("lorax", "model or empty", False, {"ignore_eos_token": True}),
         ServerKind("tgi", "model", False, {}, "answers may end early: it has no field that forces a length."),
         ServerKind(

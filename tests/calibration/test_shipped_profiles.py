@@ -71,6 +71,17 @@ def test_a_smaller_card_of_a_measured_chip_is_near_the_measured_one() -> None:
     assert 0.9 < small / large < 1.5  # the same rate of operations
 
 
+def test_a_card_has_the_room_that_a_run_on_it_had() -> None:
+    """LLMServingSim's run: 41,408 tokens beside Llama-3.1-8B at a share of 0.9, as vLLM logged them."""
+    card, weights = shipped_profile("rtx_4090-vllm"), model("Llama-3.1-8B")
+    room = 0.9 * card.device.memory_bytes - weights.weights_bytes - card.memory.overhead_bytes
+    assert room / weights.kv_bytes_per_token == pytest.approx(41_408, rel=1e-3)
+    for name, path in find_datasheets().items():
+        one = load_profile(path)
+        small = one.device.memory_bytes < 70 * 2.0**30
+        assert (one.memory.overhead_bytes == card.memory.overhead_bytes) is small, name
+
+
 def test_an_unknown_name_says_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="h100_sxm-vllm"):
         shipped_profile("h1000")

@@ -12,11 +12,15 @@ from advisor.spec.engine import EngineLimits
 from advisor.spec.model import ModelShape
 from advisor.spec.spec import Origin
 from calibration.endpoint import steps as s
+from calibration.endpoint.answer import Answer
+from calibration.endpoint.ask import Bounds, Prober
 from calibration.endpoint.loads import load_terms
 from calibration.endpoint.metrics import read_counts
+from calibration.endpoint.overhead import Overhead
 from calibration.endpoint.plan import SHORT, Probe, probes, spread
 from calibration.endpoint.prompts import Prompts
-from calibration.endpoint.samples import Load, Sample
+from calibration.endpoint.samples import Kind, Load, Sample
+from calibration.endpoint.sweep import Sweep
 from calibration.endpoint.terms import (
     Found,
     fit_samples,
@@ -25,6 +29,8 @@ from calibration.endpoint.terms import (
     residual_of,
     terms_of,
 )
+from calibration.replay.client import Target
+from calibration.replay.servers import KINDS
 
 LIMITS = EngineLimits(
     max_num_seqs=64, max_num_batched_tokens=512, max_loras=4, max_cpu_loras=4, max_lora_rank=16
@@ -56,20 +62,22 @@ def seconds(sample: Sample) -> float:
     return total
 
 
-def asked(probe: Probe) -> Sample:
+def asked(probe: Probe, beside: Kind = "beside") -> Sample:
     if probe.kind == "ttft":
         return Sample("ttft", 1.0, probe.prompt_tokens, adapters=probe.adapters)
     if probe.kind == "beside":
-        return Sample("beside", 1.0, probe.prompt_tokens, decodes=1, context_tokens=40)
+        return Sample(beside, 1.0, probe.prompt_tokens, decodes=1, context_tokens=40)
     context = probe.streams * (probe.prompt_tokens + 12.0)
     return Sample("decode", 1.0, decodes=probe.streams, context_tokens=context, adapters=probe.adapters)
 
 
-def measured(longest: int, *, noise: float = 0.02, rounds: int = 6, adapters: int = 4) -> list[Sample]:
+def measured(
+    longest: int, *, noise: float = 0.02, rounds: int = 6, adapters: int = 4, beside: Kind = "beside"
+) -> list[Sample]:
     draws = np.random.default_rng(5)
     found = []
     for probe in probes(LIMITS, longest, 32, adapters) * rounds:
-        sample = asked(probe)
+        sample = asked(probe, beside)
         took_s = seconds(sample) * float(np.exp(noise * draws.standard_normal()))
         if draws.random() < 0.05:
             took_s *= draws.choice([0.1, 5.0])  # a hiccup of the machine, or parts that came bunched
@@ -165,6 +173,40 @@ def test_a_prompt_longer_than_a_step_takes_several() -> None:
     assert last.pairs == 188 * (512 + 94)
     (beside,) = s.steps_of(Sample("beside", 1.0, 100, decodes=1, context_tokens=30), 512)
     assert (beside.tokens, beside.sequences, beside.context, beside.prompt) == (101, 2, 30, 100)
+
+
+def test_where_prompts_have_steps_of_their_own_a_gap_is_those_and_a_decode_step() -> None:
+    decode, first, last = s.steps_of(Sample("apart", 1.0, 600, decodes=2, context_tokens=30), 512)
+    assert (decode.tokens, decode.sequences, decode.context, decode.prompt) == (2, 2, 30, 0)
+    assert (first.tokens, first.sequences, first.context, last.tokens) == (512, 1, 0, 88)
+    found = fit_samples(measured(4000, beside="apart"), LIMITS.max_num_batched_tokens)
+    unseen = [Sample("apart", 1, 300, decodes=8, context_tokens=800), Sample("decode", 1, decodes=24)]
+    columns = s.columns_of(unseen, found.knots, LIMITS.max_num_batched_tokens)
+    predicted = sum((found.value(name) * column for name, column in columns.items()), np.zeros(2))
+    assert predicted == pytest.approx([seconds(sample) for sample in unseen], rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("server", "parts_s", "first_token_s", "sample"),
+    [
+        # one step holds both, so that the first token and the stream's come together
+        ("vllm", (1.0, 1.01, 1.06, 1.07, 1.08), 1.0601, ("beside", 0.05)),
+        # a short prompt's own step, then the decode step: the part before is as near as the one after
+        ("sglang", (1.0, 1.01, 1.028, 1.038, 1.048), 1.018, ("apart", 0.018)),
+    ],
+)
+def test_the_gap_of_a_prompt_is_found_by_how_the_server_batches(
+    server: str, parts_s: tuple[float, ...], first_token_s: float, sample: tuple[str, float]
+) -> None:
+    prober = Prober(Target("http://x", "m", KINDS[server]), Bounds(9.0, 9, 9))
+    sweep = Sweep(prober, Prompts(100), (), Overhead(0.0, 0.0, 0.0), 512)
+    stream = Answer(200, 0.9, prompt_tokens=16, output_tokens=5, part_s=list(parts_s))
+    prompt = Answer(200, 1.005, prompt_tokens=64, output_tokens=1, part_s=[first_token_s])
+    sweep._gap(stream, prompt)
+    (kept,) = sweep.findings.samples
+    assert kept.kind == sample[0]
+    assert kept.seconds == pytest.approx(sample[1])
+    assert (kept.prompt_tokens, kept.decodes) == (64, 1)
 
 
 def test_the_plan_keeps_to_its_bounds_and_covers_adapters() -> None:

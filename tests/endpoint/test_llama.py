@@ -63,6 +63,7 @@ def test_adapters_go_by_number_never_two_in_a_ramp_and_the_build_is_in_the_profi
     assert {str(one) for one in asked} == {str(BASE), *(f"[{{'id': {n}, 'scale': 1.0}}]" for n in (0, 1))}
     assert all(body["cache_prompt"] is False for body in server.seen)
     assert "max_loras 1, max_cpu_loras 2" in done.output
+    assert any("without --kv-unified" in note for note in profile.notes)
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,15 @@ def test_a_read_me_first_names_price_steps_and_other_engines(way: str) -> None:
         assert f"**{engine}**" in text
 
 
+def test_llama_gets_its_slots_one_kv_cache_and_its_own_way_to_draft() -> None:
+    text = recipe("multi-lora", "eagle3x3").files["README.md"]
+    limits = option("multi-lora", "eagle3x3").limits
+    assert limits is not None
+    command = " ".join(text[text.index("llama-server") :].replace("\\", " ").split())
+    assert f" -np {limits.max_num_seqs} --kv-unified " in command
+    assert "--spec-type draft-eagle3 -md " in command
+
+
 def test_what_an_engine_cannot_do_is_said_instead_of_a_command() -> None:
     text = recipe("multi-lora", "eagle3x3").files["README.md"]
     assert "**lorax**: does not draft by eagle3." in text

@@ -16,7 +16,7 @@ from advisor.profile import (
     profile_head,
     shipped_profile,
 )
-from advisor.search.question import resolve, shipped_for
+from advisor.search.question import resolve, shipped, shipped_for, with_datasheets
 from advisor.spec.scenario import Scenario
 from tests.questions import scenario
 
@@ -69,6 +69,16 @@ def test_a_scenario_without_devices_is_offered_no_datasheet_and_one_that_names_i
     priced, without = resolve(_asks(devices=("A10", "MI300X")), None, Path()).offers
     assert priced.price is not None
     assert without.price is None
+
+
+def test_a_study_that_holds_all_measured_ones_gets_the_same_datasheets() -> None:
+    held = shipped()
+    assert with_datasheets(_asks(), held) == held
+    assert with_datasheets(_asks(devices=("L40S",)), held) == held
+    more = with_datasheets(_asks(devices=("L4", "H100", "NVIDIA A10")), held)
+    assert {one.name for one in more[len(held) :]} == {"l4-vllm-datasheet", "a10-vllm-datasheet"}
+    with pytest.raises(InputError, match="did you mean L40S"):
+        with_datasheets(_asks(devices=("L40SS",)), held)
 
 
 def test_what_was_measured_goes_before_a_newer_datasheet() -> None:

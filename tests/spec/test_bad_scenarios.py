@@ -60,7 +60,7 @@ CASES = [
     (
         A,
         "paths: [a], count: 3",
-        "line 3: adapters.count: no such field; known: paths, popularity, base_share.",
+        "line 3: adapters.count: no such field; known: paths, popularity, base_share, merge_checks.",
     ),
     (
         "kind: generator",

@@ -344,3 +344,9 @@ class TestCommand:
         assert "holds another study" in capfd.readouterr().err
         assert run(root, "advisor", [*own, "--fresh"]) == 0
         assert pq.read_table(out)["tpot_mean_s"].to_pylist()[0] > 1.2 * as_shipped[0]
+
+
+def test_a_device_that_only_a_datasheet_knows_may_be_chosen(tmp_path: Path) -> None:
+    study = STUDY.replace("H100-80-SXM", "A10").replace("[0.5, 1.0, 2.0]", "[0.5]").replace("[2, 6]", "[2]")
+    tasks, _ = prepared(tmp_path, study=study)
+    assert [row["device"] for _, row in map(answer, tasks)] == ["A10"]

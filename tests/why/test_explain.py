@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from advisor.catalog.capabilities import engine
 from advisor.profile import LoadTerm, LoraTerm
-from advisor.search.knobs import start_limits, with_slots
+from advisor.search.knobs import slot_choices, start_limits, with_slots
 from advisor.search.question import Question
 from advisor.search.trial import Plan, Runner
 from advisor.spec.spec import Origin
@@ -43,6 +45,15 @@ def test_causes_add_up_to_the_difference_from_the_base(slots: int) -> None:
 def test_one_slot_makes_the_admission_wait_the_largest_cause() -> None:
     answer = explained(question(), "multi-lora", 1)
     assert max(answer.deltas, key=lambda d: d.ttft_mean_s).cause == "admission wait"
+
+
+def test_an_engine_of_one_adapter_a_step_keeps_all_in_memory_and_blames_the_wait_on_it() -> None:
+    asked = replace(question(), engine=engine("llama.cpp"))
+    assert slot_choices(asked, variant_of(asked, "multi-lora")) == (12,)
+    answer = explained(asked, "multi-lora", 12)
+    assert max(answer.deltas, key=lambda d: d.ttft_mean_s).cause == "admission wait"
+    split = next(d for d in answer.deltas if d.cause == "prefix cache split by adapter")
+    assert abs(split.ttft_mean_s) < 1e-9  # no prompts are shared here
 
 
 def test_slow_loads_are_blamed_on_loading() -> None:
