@@ -40,6 +40,11 @@ def sorted_gaps_s(result: SimResult) -> np.ndarray:
 @settings(max_examples=300)
 @given(scenarios())
 def test_both_engines_give_the_same_times_and_causes(scenario: Scenario) -> None:
+    compare(scenario)
+
+
+def compare(scenario: Scenario) -> None:
+    """Simulate by both engines; raises AssertionError where they disagree."""
     plain = simulate_fleet(scenario.fleet, scenario.trace, seed=scenario.seed, engine="plain")
     skipping = simulate_fleet(scenario.fleet, scenario.trace, seed=scenario.seed)
     for name in (*COLUMNS, *TOTALS):
