@@ -96,6 +96,7 @@ def test_each_request_of_a_round_finds_its_adapter_where_the_experiment_says(ben
     trace = _rounds(bench, 0.15)
     rounds = len(trace) // 4
     wanted = {"loads_from_disk": 2 * rounds, "loads_from_cpu": rounds}
+    seen: list[dict[str, float]] = []
     for apart in (1.0, 8.0, 64.0):
         spread = replace(trace, arrival_s=apart * trace.arrival_s)
         runs = bench.runs({"one": Side(engine_setup, spread)})["one"]
