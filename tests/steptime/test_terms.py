@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from advisor.catalog.shapes import model
 from advisor.errors import InputError
+from advisor.profile import shipped_profile
 from advisor.spec.spec import Origin
 from advisor.steptime.terms import terms_for
 from tests.profiles import LLAMA_8B, gemm_grid, profile, terms
@@ -31,6 +33,18 @@ def test_twice_the_layers_take_twice_the_time_and_are_marked() -> None:
     assert measured.lora is not None
     assert found.lora.fixed_s == pytest.approx(2 * measured.lora.fixed_s)
     assert found.lora.origin is Origin.ESTIMATED
+
+
+def test_what_is_predicted_from_a_datasheet_stays_a_datasheets_and_is_less_sure_still() -> None:
+    one = shipped_profile("l4-vllm-datasheet")
+    known = terms_for(one, model("Llama-3.1-8B"), 1)
+    other = terms_for(one, model("Llama-3.1-8B").model_copy(update={"name": "short", "layers": 20}), 1)
+    for name in ("dense", "head", "attn_prefill", "attn_decode"):
+        mine, before = getattr(other, name), getattr(known, name)
+        assert mine.origin is Origin.DATASHEET
+        assert mine.interval[0] < before.interval[0]
+        assert mine.interval[1] > before.interval[1]
+    assert other.dense.y_s[0] < known.dense.y_s[0]
 
 
 def test_fewer_kv_heads_read_less_cache() -> None:
