@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CODE := advisor calibration tests $(wildcard app.py benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test app check setup cases clean
+.PHONY: help demo test app check setup cases audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +34,11 @@ setup: $(VENV)/.dev ## everything that checks, tests and the app need
 
 cases: $(VENV)/.dev ## ask every case of docs/cases anew and write its page
 	$(BIN)/python -m benchmarks.build_cases
+
+audit: ## known vulnerabilities of the pinned dependencies, in an environment of its own
+	@$(PYTHON) -m venv --clear $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit || true
+	$(VENV)/audit/bin/python .ci/audit.py
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
