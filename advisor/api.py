@@ -20,7 +20,7 @@ from advisor.search.found import Entry, Found
 from advisor.search.origins import terms_of
 from advisor.search.parallel import default_jobs
 from advisor.search.question import Question, facts_of, resolve
-from advisor.search.ranking import search
+from advisor.search.ranking import search_in_parts
 from advisor.search.tokens import offers_by_token
 from advisor.sim.result import SimResult
 from advisor.spec.scenario import Scenario
@@ -76,13 +76,17 @@ def recommend_in_parts(
     sure: int = 0,
     load_spread: float = 0.1,
 ) -> Iterator[Recommendation]:
-    """The same, first as soon as there is a ranking, without its reasons and headroom; then in full."""
+    """The same in three parts, each as soon as it is there.
+
+    The ranking as sized on the trial (`confirmed` is false); the ranking confirmed on longer traffic and on
+    other draws; the whole answer, with reasons and headroom.
+    """
     tell = progress or (lambda _share, _what: None)
     processes = default_jobs() if jobs is None else jobs
     question = resolve(scenario, profiles, folder)
-    found = search(question, tell, processes)
+    for found in search_in_parts(question, tell, processes):
+        yield _answer(question, Studies(found, None, None, None, (), 0), found.best or found.nearest)
     shown = found.best or found.nearest
-    yield _answer(question, Studies(found, None, None, None, (), 0), shown)
     tell(0.8, "reasons: causes, knee, slots, what would turn the advice")
     studies, certainty = study(question, found, shown, processes), None
     if sure:
@@ -119,6 +123,7 @@ def _answer(
         summary=summary_with_others(summary_of(question, fixed), found),
         options=tuple(entry.option for entry in found.entries),
         candidates=found.candidates,
+        confirmed=found.confirmed,
         simulations=found.simulations + studies.simulations + (certainty.simulations if certainty else 0),
         explanation=studies.explanation,
         knee=studies.knee,

@@ -344,6 +344,9 @@ class Recommendation(Spec):
     )
     candidates: int = Field(description="Configurations that were considered, knob settings included.")
     simulations: int
+    confirmed: bool = Field(
+        True, description="False in a first look: more traffic and other draws may ask for more replicas."
+    )
     explanation: Explanation | None
     knee: Knee | None
     slots: SlotSweep | None

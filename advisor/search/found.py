@@ -26,6 +26,7 @@ class Found:
     entries: tuple[Entry, ...]
     candidates: int
     simulations: int
+    confirmed: bool = True  # the best were run on longer traffic and other draws, as far as there is more
     final: Question | None = None  # the long stretch on which the best few were confirmed; None: the trial
 
     @property

@@ -7,7 +7,7 @@ same trial trace with the same seed; the best few are confirmed on a longer stre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -44,6 +44,12 @@ Progress = Callable[[float, str], None]
 
 def search(question: Question, progress: Progress | None = None, jobs: int = 1) -> Found:
     """Screen every variant on a short trace, size them cheapest first, confirm the best, rank."""
+    *_, found = search_in_parts(question, progress, jobs)
+    return found
+
+
+def search_in_parts(question: Question, progress: Progress | None = None, jobs: int = 1) -> Iterator[Found]:
+    """The same: first as sized on the trial, then confirmed on longer traffic and other draws."""
     tell = progress or (lambda _share, _what: None)
     slim = replace(question, offers=(), whole=question.trial)
     tell(0.0, "first look at every way to serve")
@@ -58,10 +64,12 @@ def search(question: Question, progress: Progress | None = None, jobs: int = 1) 
     candidates = sum(one.tried for one in done)
     simulations += sum(one.simulations for one in (*done, *again))
     entries = [*refused, *(one.entry for one in done if one not in misled), *(one.entry for one in again)]
+    ranked = ranked_entries(question, entries)
+    yield Found(with_fronts(question, ranked), candidates, simulations, confirmed=False)
     tell(0.7, "confirming the best on a longer stretch")
     on = stretches(question, slim)
-    ranked, runs = _confirmed(question, on, ranked_entries(question, entries), jobs)
-    return Found(with_fronts(question, ranked), candidates, simulations + runs, on.longer)
+    ranked, runs = _confirmed(question, on, ranked, jobs)
+    yield Found(with_fronts(question, ranked), candidates, simulations + runs, final=on.longer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,8 +36,9 @@ def start(question: Question) -> None:
         parts = api.recommend_in_parts(
             question.scenario, folder=question.folder, jobs=processes, progress=tell, sure=question.sure
         )
-        tell.early(next(parts))
-        return next(parts)
+        for part in parts:
+            tell.early(part)
+        return part
 
     st.session_state["asked"] = question
     watch.begin(_SLOT, Work(compute))

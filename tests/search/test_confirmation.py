@@ -13,7 +13,7 @@ from advisor.search.confirmation import Drawn, confirm, decisive_draw, on_draw, 
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.pools import SizedPlan
 from advisor.search.question import Question, resolve
-from advisor.search.ranking import search
+from advisor.search.ranking import search, search_in_parts
 from advisor.search.trial import Plan, traffic_for
 from advisor.search.work import sizer_of
 from advisor.trace.scale import faster
@@ -120,3 +120,15 @@ def test_the_recommended_option_holds_on_most_draws() -> None:
     assert best is not None
     assert best.option.spread is not None
     assert 2 * best.option.spread.holding > best.option.spread.draws == 5
+
+
+def test_a_first_look_comes_before_the_confirmed_ranking() -> None:
+    asked = question(search={"requests": 100, "draws": 2}, speculation={"drafts": [{"method": "ngram"}]})
+    first, last = search_in_parts(asked)
+    assert not first.confirmed
+    assert last.confirmed
+    assert {e.option.key for e in first.entries} == {e.option.key for e in last.entries}
+    assert all(e.option.spread is None for e in first.entries)
+    assert last.best is not None
+    assert last.best.option.spread is not None
+    assert first.simulations < last.simulations == search(asked).simulations

@@ -30,7 +30,9 @@ class FakeApi:
         if self.error is not None:
             raise self.error
         answer = example().model_copy(update={"scenario": scenario.name})
-        yield answer.model_copy(update={"explanation": None, "knee": None, "slots": None, "turns": ()})
+        ranking = answer.model_copy(update={"explanation": None, "knee": None, "slots": None, "turns": ()})
+        yield ranking.model_copy(update={"confirmed": False})
+        yield ranking
         yield answer
 
 

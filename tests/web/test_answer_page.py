@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
+from advisor import api
 from tests.web.driver import FakeApi, answered, moved, opened, said, until
 from tests.web.minimal import MINIMAL
 
@@ -11,6 +16,25 @@ from tests.web.minimal import MINIMAL
 @pytest.mark.parametrize("path", ["answer", "why", "whatif"])
 def test_without_an_answer_a_page_says_where_to_ask(path: str) -> None:
     assert "No answer yet" in said(moved(opened(), path))
+
+
+def test_a_first_look_says_that_it_is_one(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed = threading.Event()
+
+    def slowly(*args: Any, **more: Any) -> Iterator[Any]:
+        for part in FakeApi.recommend_in_parts(fake_api, *args, **more):
+            yield part
+            if not part.confirmed:
+                confirmed.wait(60)
+
+    monkeypatch.setattr(api, "recommend_in_parts", slowly)
+    app = opened()
+    app.button(key="recommend").click().run()
+    until(app, lambda a: "A first look, sized on a short stretch" in said(a))
+    assert app.metric  # the figures are there already
+    confirmed.set()
+    until(app, lambda a: a.metric and "on their way" not in said(a))
+    assert "A first look" not in said(app)
 
 
 def test_the_reasons_have_their_page(fake_api: FakeApi) -> None:

@@ -25,7 +25,12 @@ def page() -> None:
             show.nothing_yet()
         return
     question, rec = found
-    if running:
+    if running and not rec.confirmed:
+        st.info(
+            "A first look, sized on a short stretch. Trials on longer traffic and other draws are on their "
+            "way; they may ask for more replicas."
+        )
+    elif running:
         st.caption("This is the ranking. The reasons and how much load it carries are on their way.")
     elif not state.is_current():
         st.info("The scenario was changed since. This answers the one before; ask again for the new one.")
