@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CODE := advisor calibration tests $(wildcard app.py benchmarks examples)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test app check setup cases clean
+.PHONY: help demo test app check audit setup cases clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,9 @@ check: $(VENV)/.dev ## static checks: lint, format, types, layers
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
 
+audit: $(VENV)/.audit ## known vulnerabilities of the pinned packages, where the service can be reached
+	$(BIN)/python .ci/audit $(VENV)/audit/bin/pip-audit constraints.txt
+
 setup: $(VENV)/.dev ## everything that checks, tests and the app need
 
 cases: $(VENV)/.dev ## ask every case of docs/cases anew and write its page
@@ -46,6 +49,12 @@ $(VENV)/.dev: EXTRAS := [app,calibrate,dev,import,reference]
 
 $(VENV)/.live $(VENV)/.app $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
+	@touch $@
+
+# pip-audit has many dependencies of its own: they stay out of the environment that is tested.
+$(VENV)/.audit: $(VENV)/.made
+	$(PYTHON) -m venv --clear $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
 $(VENV)/.made:
