@@ -37,7 +37,7 @@ cases: $(VENV)/.dev ## ask every case of docs/cases anew and write its page
 
 audit: ## known vulnerabilities of the pinned dependencies, in an environment of its own
 	@$(PYTHON) -m venv --clear $(VENV)/audit
-	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit || true
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 || true
 	$(VENV)/audit/bin/python .ci/audit.py
 
 clean: ## remove the environment and every cache

@@ -1,12 +1,14 @@
-"""Random fleets and traces, small but nasty: hypothesis strategies valid by construction.
+"""Random fleets and traces, small but nasty, valid by construction: a hypothesis strategy, or by a seed.
 
-Switches and sizes are drawn, so that they shrink; times and lengths come from a seeded generator, so that
-no two events fall on one instant by chance.
+Switches and sizes are picked, so that hypothesis can shrink them; times and lengths come from a seeded
+generator, so that no two events fall on one instant by chance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,6 +18,14 @@ from advisor.spec.engine import Batching, EngineLimits
 from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Prefixes, Trace
 from tests.sim.clocks import AffineClock
+
+T = TypeVar("T")
+
+
+class Pick(Protocol):
+    """Chooses one of some values."""
+
+    def __call__(self, values: Sequence[T], /) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -27,74 +37,93 @@ class Scenario:
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    adapters = draw(st.sampled_from((0, 1, 2, 4, 8)))
-    block_tokens = draw(st.sampled_from((1, 4, 16)))
-    gamma = draw(st.sampled_from((0, 0, 1, 3)))
-    trace = _trace(draw, rng, adapters)
-    limits = _limits(draw, adapters, block_tokens, gamma)
+    """Scenarios as hypothesis draws and shrinks them."""
+
+    def pick(values: Sequence[T], /) -> T:
+        return draw(st.sampled_from(values))
+
+    return _scenario(pick, draw(st.integers(0, 2**32 - 1)))
+
+
+def scenario_of(seed: int) -> Scenario:
+    """The scenario of a seed, without hypothesis: many in a row, each found again by its number."""
+    rng = np.random.default_rng(seed)
+
+    def pick(values: Sequence[T], /) -> T:
+        return values[int(rng.integers(len(values)))]
+
+    return _scenario(pick, int(rng.integers(2**32)))
+
+
+def _scenario(pick: Pick, seed: int) -> Scenario:
+    rng = np.random.default_rng(seed)
+    adapters = pick((0, 1, 2, 4, 8))
+    block_tokens = pick((1, 4, 16))
+    gamma = pick((0, 0, 1, 3))
+    trace = _trace(pick, rng, adapters)
+    limits = _limits(pick, adapters, block_tokens, gamma)
     needed = -(-(trace.prompt_tokens + trace.output_tokens - 1 + gamma) // block_tokens)
-    spare = draw(st.sampled_from((0, 1, 5, 20, 10_000)))
+    spare = pick((0, 1, 5, 20, 10_000))
     speculation = None
     if gamma:
         base, tuned = _acceptance(rng), _acceptance(rng)
         one_length = limits.batching == "prompts_first"
-        schedule = () if one_length else _schedule(draw, rng, gamma)
-        speculation = SpecSetup(gamma, base, tuned, _own(draw, rng, adapters), schedule)
+        schedule = () if one_length else _schedule(pick, rng, gamma)
+        speculation = SpecSetup(gamma, base, tuned, _own(pick, rng, adapters), schedule)
     replica = ReplicaSetup(
         limits=limits,
-        clock=_clock(draw, rng),
+        clock=_clock(pick, rng),
         kv_blocks=int(needed.max(initial=1)) + spare,
         loads=AdapterLoads(
             tuple((0.1 * rng.random(adapters)).tolist()), tuple((0.02 * rng.random(adapters)).tolist())
         ),
         speculation=speculation,
-        frontend_s=draw(st.sampled_from((0.0, 1.3e-3))),
-        frontend_per_prompt_token_s=draw(st.sampled_from((0.0, 1e-6))),
-        preloaded=tuple(rng.permutation(adapters)[: draw(st.integers(0, adapters))].tolist()),
+        frontend_s=pick((0.0, 1.3e-3)),
+        frontend_per_prompt_token_s=pick((0.0, 1e-6)),
+        preloaded=tuple(rng.permutation(adapters)[: pick(range(adapters + 1))].tolist()),
     )
-    return Scenario(_fleet(draw, rng, replica, trace.duration_s + 1.0), trace, draw(st.integers(0, 2**20)))
+    return Scenario(_fleet(pick, rng, replica, trace.duration_s + 1.0), trace, pick(range(2**20 + 1)))
 
 
 def _acceptance(rng: np.random.Generator) -> Acceptance:
     return Acceptance(marginals=tuple(np.sort(rng.random(4))[::-1].tolist()))
 
 
-def _own(draw: st.DrawFn, rng: np.random.Generator, adapters: int) -> tuple[tuple[int, Acceptance], ...]:
+def _own(pick: Pick, rng: np.random.Generator, adapters: int) -> tuple[tuple[int, Acceptance], ...]:
     """Some adapters with an acceptance of their own."""
-    if not draw(st.booleans()):
+    if not pick((False, True)):
         return ()
     return tuple((adapter, _acceptance(rng)) for adapter in range(adapters) if rng.random() < 0.5)
 
 
-def _schedule(draw: st.DrawFn, rng: np.random.Generator, gamma: int) -> tuple[tuple[int, int], ...]:
+def _schedule(pick: Pick, rng: np.random.Generator, gamma: int) -> tuple[tuple[int, int], ...]:
     """Draft lengths by requests in a step, in any order, no drafts among them."""
-    ranges = draw(st.sampled_from((0, 0, 1, 2, 4)))
+    ranges = pick((0, 0, 1, 2, 4))
     starts = 1 + np.sort(rng.choice(8, ranges, replace=False))
     starts[:1] = 1
     return tuple((int(start), int(rng.integers(0, gamma + 1))) for start in starts)
 
 
-def _trace(draw: st.DrawFn, rng: np.random.Generator, adapters: int) -> Trace:
-    count = draw(st.integers(1, 30))
-    mean_gap_s = draw(st.sampled_from((1e-3, 1e-2, 5e-2, 0.3)))
-    together = draw(st.sampled_from((0.0, 0.5)))  # share of requests that arrive with the one before
-    prompt = rng.integers(1, draw(st.sampled_from((5, 40, 200))) + 1, count)
-    output = rng.integers(1, draw(st.sampled_from((1, 5, 60))) + 1, count)
+def _trace(pick: Pick, rng: np.random.Generator, adapters: int) -> Trace:
+    count = pick(range(1, 30 + 1))
+    mean_gap_s = pick((1e-3, 1e-2, 5e-2, 0.3))
+    together = pick((0.0, 0.5))  # share of requests that arrive with the one before
+    prompt = rng.integers(1, pick((5, 40, 200)) + 1, count)
+    output = rng.integers(1, pick((1, 5, 60)) + 1, count)
     return Trace(
         arrival_s=np.cumsum(rng.exponential(mean_gap_s, count) * (rng.random(count) >= together)),
         prompt_tokens=prompt,
         output_tokens=output,
         adapter=rng.integers(-1, adapters, count),
         adapters=tuple(f"adapter-{i}" for i in range(adapters)),
-        priority=rng.integers(0, 3, count) if draw(st.booleans()) else None,
-        prefixes=_prefixes(draw, rng, prompt) if draw(st.booleans()) else None,
+        priority=rng.integers(0, 3, count) if pick((False, True)) else None,
+        prefixes=_prefixes(pick, rng, prompt) if pick((False, True)) else None,
     )
 
 
-def _prefixes(draw: st.DrawFn, rng: np.random.Generator, prompt: np.ndarray) -> Prefixes:
+def _prefixes(pick: Pick, rng: np.random.Generator, prompt: np.ndarray) -> Prefixes:
     """Two shared texts, of which each prompt begins with some blocks of one; the rest is its own."""
-    block_tokens = draw(st.sampled_from((2, 8, 24)))
+    block_tokens = pick((2, 8, 24))
     blocks = prompt // block_tokens
     ids: list[int] = []
     for request, count in enumerate(blocks.tolist()):
@@ -105,66 +134,66 @@ def _prefixes(draw: st.DrawFn, rng: np.random.Generator, prompt: np.ndarray) -> 
     return Prefixes(np.concatenate(([0], np.cumsum(blocks))), np.asarray(ids, dtype=np.int64), block_tokens)
 
 
-def _limits(draw: st.DrawFn, adapters: int, block_tokens: int, gamma: int) -> EngineLimits:
-    slots = draw(st.integers(1, 4)) if adapters else 0
+def _limits(pick: Pick, adapters: int, block_tokens: int, gamma: int) -> EngineLimits:
+    slots = pick(range(1, 4 + 1)) if adapters else 0
     kinds: tuple[Batching, ...] = ("mixed", "mixed", "prompts_first", "one_adapter")
-    batching = draw(st.sampled_from(kinds))
-    threshold = draw(st.sampled_from((0, 3, 20)))
-    overlapped = draw(st.booleans()) and batching != "one_adapter"
+    batching = pick(kinds)
+    threshold = pick((0, 3, 20))
+    overlapped = pick((False, True)) and batching != "one_adapter"
     return EngineLimits(
-        max_num_seqs=draw(st.sampled_from((1, 2, 5, 256))),
-        max_num_batched_tokens=gamma + draw(st.sampled_from((1, 2, 7, 30, 300))),
+        max_num_seqs=pick((1, 2, 5, 256)),
+        max_num_batched_tokens=gamma + pick((1, 2, 7, 30, 300)),
         max_loras=slots,
-        max_cpu_loras=slots + draw(st.integers(0, 2)) if slots else 0,
+        max_cpu_loras=slots + pick(range(2 + 1)) if slots else 0,
         max_lora_rank=8 if slots else 0,
         kv_block_tokens=block_tokens,
-        prefix_caching=draw(st.booleans()),
-        policy=draw(st.sampled_from(("fcfs", "priority"))),
+        prefix_caching=pick((False, True)),
+        policy=pick(("fcfs", "priority")),
         long_prefill_token_threshold=0 if batching == "prompts_first" else threshold,
         load_mode="overlapped" if overlapped else "blocking",
-        async_scheduling=draw(st.booleans()),
+        async_scheduling=pick((False, True)),
         batching=batching,
     )
 
 
-def _clock(draw: st.DrawFn, rng: np.random.Generator) -> AffineClock:
+def _clock(pick: Pick, rng: np.random.Generator) -> AffineClock:
     return AffineClock(
         step_s=8e-3 * (1 + rng.random()),
         token_s=2e-5 * (1 + rng.random()),
         context_token_s=7e-8 * (1 + 100 * rng.random()),
         host_s=2e-3 * (1 + 12 * rng.random()),
-        overlapped_host=draw(st.booleans()),
-        graph_tokens=draw(st.sampled_from((0, 4))),
+        overlapped_host=pick((False, True)),
+        graph_tokens=pick((0, 4)),
     )
 
 
-def _fleet(draw: st.DrawFn, rng: np.random.Generator, replica: ReplicaSetup, end_s: float) -> FleetSetup:
-    replicas = draw(st.integers(1, 3))
-    router: Router = draw(st.sampled_from(("round-robin", "least-outstanding", "adapter-affinity")))
-    horizon_s = float(1.5 * end_s * rng.random() + 1e-3) if draw(st.booleans()) else None
-    if draw(st.booleans()):
-        scaling = _scaling(draw, rng, replicas, end_s)
+def _fleet(pick: Pick, rng: np.random.Generator, replica: ReplicaSetup, end_s: float) -> FleetSetup:
+    replicas = pick(range(1, 3 + 1))
+    router: Router = pick(("round-robin", "least-outstanding", "adapter-affinity"))
+    horizon_s = float(1.5 * end_s * rng.random() + 1e-3) if pick((False, True)) else None
+    if pick((False, True)):
+        scaling = _scaling(pick, rng, replicas, end_s)
         return FleetSetup(replica, replicas, router, horizon_s=horizon_s, scaling=scaling)
     failures = tuple(
         Failure(int(rng.integers(0, replicas)), end_s * rng.random(), end_s * rng.random())
-        for _ in range(draw(st.sampled_from((0, 0, 1, 3))))
+        for _ in range(pick((0, 0, 1, 3)))
     )
     return FleetSetup(
         replica=replica,
         replicas=replicas,
         router=router,
-        start_s=tuple((0.5 * end_s * rng.random(replicas)).tolist()) if draw(st.booleans()) else (),
+        start_s=tuple((0.5 * end_s * rng.random(replicas)).tolist()) if pick((False, True)) else (),
         failures=failures,
         horizon_s=horizon_s,
     )
 
 
-def _scaling(draw: st.DrawFn, rng: np.random.Generator, replicas: int, end_s: float) -> Scaling:
+def _scaling(pick: Pick, rng: np.random.Generator, replicas: int, end_s: float) -> Scaling:
     return Scaling(
-        target=float(draw(st.sampled_from((0.5, 1.0, 4.0, 30.0)))),
-        start_up_s=float(rng.random() * end_s * draw(st.sampled_from((0.0, 0.01, 0.3)))),
-        min_replicas=draw(st.integers(0, replicas)),
-        interval_s=float(end_s * (0.001 + rng.random()) * draw(st.sampled_from((0.01, 0.1, 1.0)))),
-        window_s=float(end_s * rng.random() * draw(st.sampled_from((0.0, 0.05, 0.5)))),
-        tolerance=draw(st.sampled_from((0.0, 0.1, 0.5))),
+        target=float(pick((0.5, 1.0, 4.0, 30.0))),
+        start_up_s=float(rng.random() * end_s * pick((0.0, 0.01, 0.3))),
+        min_replicas=pick(range(replicas + 1)),
+        interval_s=float(end_s * (0.001 + rng.random()) * pick((0.01, 0.1, 1.0))),
+        window_s=float(end_s * rng.random() * pick((0.0, 0.05, 0.5))),
+        tolerance=pick((0.0, 0.1, 0.5)),
     )

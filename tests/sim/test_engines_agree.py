@@ -10,57 +10,19 @@ from hypothesis import given, settings
 
 from advisor.errors import InputError
 from advisor.sim.fleet import simulate_fleet
-from advisor.sim.result import SimResult
 from advisor.sim.setup import FleetSetup, ReplicaSetup, SpecSetup
 from advisor.spec.engine import EngineLimits
 from advisor.spec.speculation import Acceptance
 from advisor.trace.trace import Trace
+from tests.sim.agreement import COLUMNS, assert_engines_agree
 from tests.sim.clocks import AffineClock
 from tests.sim.scenarios import Scenario, scenarios
-
-COLUMNS = (
-    "scheduled_s",
-    "first_token_s",
-    "last_token_s",
-    "cached_tokens",
-    "replica",
-    "preemptions",
-    "verify_steps",
-    "emitted_tokens",
-    "ttft_causes_s",
-    "decode_causes_s",
-)
-TOTALS = ("steps", "step_time_s", "loads_from_disk", "loads_to_slot", "load_s", "end_s")
-
-
-def sorted_gaps_s(result: SimResult) -> np.ndarray:
-    return np.sort(np.repeat(result.itl_s, result.itl_weight))
 
 
 @settings(max_examples=300)
 @given(scenarios())
 def test_both_engines_give_the_same_times_and_causes(scenario: Scenario) -> None:
-    compare(scenario)
-
-
-def compare(scenario: Scenario) -> None:
-    """Simulate by both engines; raises AssertionError where they disagree."""
-    plain = simulate_fleet(scenario.fleet, scenario.trace, seed=scenario.seed, engine="plain")
-    skipping = simulate_fleet(scenario.fleet, scenario.trace, seed=scenario.seed)
-    for name in (*COLUMNS, *TOTALS):
-        np.testing.assert_allclose(
-            getattr(skipping, name), getattr(plain, name), rtol=1e-9, atol=1e-10, err_msg=name
-        )
-    assert [life.replica for life in skipping.lives] == [life.replica for life in plain.lives]
-    for name in ("begin_s", "ready_s", "drain_s", "off_s"):
-        mine, true = ([getattr(life, name) for life in one.lives] for one in (skipping, plain))
-        np.testing.assert_allclose(mine, true, rtol=1e-9, atol=1e-10, err_msg=name)
-    gaps, true_gaps = sorted_gaps_s(skipping), sorted_gaps_s(plain)
-    assert len(gaps) == len(true_gaps)
-    if scenario.fleet.replica.speculation is None:
-        np.testing.assert_allclose(gaps, true_gaps, rtol=1e-9, atol=1e-12)
-    else:  # within a span of verify steps the durations are laid on a line of the same sum
-        np.testing.assert_allclose(gaps.sum(), true_gaps.sum(), rtol=1e-9)
+    assert_engines_agree(scenario)
 
 
 @settings(max_examples=100)

@@ -15,8 +15,8 @@ from advisor.sim.fleet import Engine, simulate_fleet
 from advisor.sim.result import CAUSES, SimResult
 from advisor.sim.scaling import Wanted
 from advisor.sim.setup import Failure, FleetSetup, Scaling
+from tests.sim.agreement import COLUMNS, TOTALS
 from tests.sim.scenarios import Scenario, scenarios
-from tests.sim.test_engines_agree import COLUMNS, TOTALS
 from tests.sim.test_fleet import fleet, trace
 
 ENGINES: tuple[Engine, ...] = ("plain", "skipping")
