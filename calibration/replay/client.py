@@ -7,13 +7,12 @@ pool cannot hide waiting (coordinated omission); the client's own lateness is me
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,10 +20,10 @@ import aiohttp
 from advisor.errors import InputError, MeasurementError
 from advisor.replayed import OK
 from advisor.trace.trace import BASE, Trace
+from calibration.replay.completion import Completion, EndlessError, FailedError, read_completion, streams
 from calibration.replay.journal import Journal
 from calibration.replay.rows import Row
 from calibration.replay.servers import ServerKind, body_of
-from calibration.replay.sse import EventStream
 
 Progress = Callable[[float, str], None]
 _READ_BYTES: Final = 2**21
@@ -165,6 +164,10 @@ class _Run:
                 row.status = "cut_off" if was_closed(error) else "connection"
             except (aiohttp.ClientPayloadError, ConnectionResetError):
                 row.status = "cut_off"
+            except FailedError:
+                row.status = "server_error"
+            except EndlessError:
+                row.status = "endless"
             except (aiohttp.ClientError, MeasurementError, ValueError):
                 row.status = "malformed"
         self._ended += 1
@@ -191,42 +194,29 @@ class _Run:
             if response.status != 200:
                 row.status = f"http_{response.status}"
                 return
-            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            if not streams(response):
                 row.status = "not_streaming"
                 return
-            await self._read(response, row)
+            await self._read(response, row, wanted)
 
-    async def _read(self, response: aiohttp.ClientResponse, row: Row) -> None:
+    async def _read(self, response: aiohttp.ClientResponse, row: Row, wanted_tokens: int) -> None:
         """Times of the parts; tokens from usage, which knows better than parts."""
-        stream, done, usage = EventStream(), False, None
-        async for piece, _ in response.content.iter_chunks():
-            now = perf_counter() - self._start_s
-            for data in stream.feed(piece):
-                if data == "[DONE]":
-                    done = True
-                    continue
-                event = _event(data)
-                if "error" in event:
-                    row.status = "server_error"
-                    return
-                usage = event.get("usage") or usage
-                if _has_text(event):
-                    row.chunk_s.append(now)
-                    row.chunk_tokens.append(1)
-        if not done:
+        found = Completion(wanted_tokens, row.chunk_s)
+        try:
+            await read_completion(response, found, zero_s=self._start_s)
+        finally:
+            row.chunk_tokens = [1] * len(row.chunk_s)
+        if not found.done:
             row.status = "cut_off"
-            return
-        if not isinstance(usage, dict) or _count(usage, "completion_tokens") < 0:
+        elif found.count("completion_tokens") < 0:
             row.status = "no_usage"
-            return
-        row.output_tokens = _count(usage, "completion_tokens")
-        row.prompt_tokens = _count(usage, "prompt_tokens")
-        row.cached_tokens = max(_count(usage.get("prompt_tokens_details"), "cached_tokens"), 0)
-        if not row.chunk_s:
+        elif not row.chunk_s:
             row.status = "no_tokens"
-            return
-        _spread(row)
-        row.status = OK
+        else:
+            row.output_tokens = found.count("completion_tokens")
+            row.prompt_tokens, row.cached_tokens = found.count("prompt_tokens"), found.cached_tokens
+            _spread(row)
+            row.status = OK
 
 
 def was_closed(error: BaseException) -> bool:
@@ -244,31 +234,8 @@ _WHY: Final = {
     "not_streaming": "does not stream; it answers without text/event-stream.",
     "no_usage": "sends no usage, so tokens cannot be counted.",
     "malformed": "sends what is no event stream of completions.",
+    "endless": "sends many more parts than tokens were asked for.",
 }
-
-
-def _event(data: str) -> dict[str, Any]:
-    """An event of completions (MeasurementError or ValueError if it is none)."""
-    try:
-        event = json.loads(data)
-    except RecursionError:
-        event = None
-    if not isinstance(event, dict):
-        raise MeasurementError("the server sends an event that is no object.")
-    return event
-
-
-def _count(counts: Any, name: str) -> int:
-    """A count of tokens; -1: not told."""
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and value >= 0 else -1
-
-
-def _has_text(event: dict[str, Any]) -> bool:
-    """Whether a part of the answer is in an event: also an empty text of a half character counts as one."""
-    choices = event.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, dict) and "text" in first
 
 
 def _spread(row: Row) -> None:
