@@ -65,7 +65,9 @@ async def read_answer(
             return Answer(
                 response.status,
                 sent_s,
-                retry_after_s=_seconds(response.headers.get("Retry-After", "")),
+                retry_after_s=_seconds(
+                    response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+                ),
                 said=response.headers.get("Location", "") or _message(text),
             )
         if not streams(response):
@@ -98,17 +100,25 @@ async def _read(
         raise MeasurementError(f"{url}: breaks off in the middle of an answer.")
 
 
-def _seconds(text: str) -> float:
-    """Retry-After, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds; nonsense counts as the default."""
+def _seconds(text: str, date: str) -> float:
+    """Retry-After, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds; nonsense counts as the default.
+
+    A date is taken from the server's own `Date`, so that neither clock need be right; else from ours.
+    """
     try:
         found = float(text)
     except ValueError:
-        try:
-            at = parsedate_to_datetime(text)
-        except ValueError:
-            return _DEFAULT_RETRY_S
-        found = (at.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        at, now = _moment(text), _moment(date) or datetime.now(UTC)
+        found = math.nan if at is None else (at - now).total_seconds()
     return max(0.0, found) if math.isfinite(found) else _DEFAULT_RETRY_S
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _message(text: str) -> str:

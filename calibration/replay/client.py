@@ -245,7 +245,7 @@ class _Run:
 
 def was_closed(error: BaseException) -> bool:
     """Whether a server closed the connection before it answered: often an idle one, and it read nothing."""
-    closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+    closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError))
     return closed and not isinstance(error, aiohttp.ClientConnectorError)
 
 

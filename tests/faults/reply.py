@@ -23,6 +23,7 @@ class Reply:
     writer: asyncio.StreamWriter
     body: Body
     keeps: bool = True
+    pause_s: float = 0.0  # between parts
 
     async def send(self, content: bytes) -> None:
         """Bytes as they are (ConnectionError: nobody is there any more)."""
@@ -49,6 +50,8 @@ class Reply:
         await self.send(_OK if self.keeps else _OK[:-2] + b"Connection: close\r\n\r\n")
         for _ in range(count):
             await self.chunk(_PART)
+            if self.pause_s:
+                await asyncio.sleep(self.pause_s)
 
     async def answer(self, *, event: bytes = b"", usage: bytes | None = None) -> None:
         """A whole answer, with an event of somebody's own in its middle."""

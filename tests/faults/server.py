@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from tests.faults.reply import FAULTS, Reply
 
 Prompt = tuple[int, ...]
+SILENCE = b"silence"  # in place of a page: it never comes
 
 
 @dataclass(slots=True)
@@ -25,8 +26,10 @@ class Misbehaving:
 
     fault_of: Callable[[Prompt], str] = lambda _prompt: ""
     keeps: bool = True  # connections, from one request to the next
-    pages: dict[str, bytes] = field(default_factory=dict)  # path -> what is sent, as bytes on the wire
+    pause_s: float = 0.0  # between parts of an answer
+    pages: dict[str, bytes] = field(default_factory=dict)  # path -> its content
     seen: list[Prompt] = field(default_factory=list)
+    gets: list[str] = field(default_factory=list)
     url: str = ""
 
     @property
@@ -41,18 +44,21 @@ class Misbehaving:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 method, path, _ = head.split(" ", 2)
                 if method == "GET":
+                    self.gets.append(path)
                     await self._page(writer, path)
                     continue
                 sizes = [line for line in head.split("\r\n") if line.lower().startswith("content-length:")]
                 body = json.loads(await reader.readexactly(int(sizes[0].partition(":")[2])))
                 prompt = tuple(body["prompt"])
                 self.seen.append(prompt)
-                await FAULTS[self.fault_of(prompt)](Reply(writer, body, self.keeps))
+                await FAULTS[self.fault_of(prompt)](Reply(writer, body, self.keeps, self.pause_s))
         writer.close()
 
     async def _page(self, writer: asyncio.StreamWriter, path: str) -> None:
-        if path in self.pages:
-            content = self.pages[path]
+        content = self.pages.get(path)
+        if content == SILENCE:
+            await asyncio.sleep(3600)
+        elif content is not None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
         else:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 pytest.importorskip("aiohttp", reason="no aiohttp; install the extra calibrate")
 
 from advisor.replayed import ReplayResult
+from calibration.endpoint.ask import Bounds, Prober, SpentError
+from calibration.endpoint.beat import Beat
+from calibration.replay.client import Target
+from calibration.replay.servers import KINDS
 from calibration.replay.whole import Asked, replay_trace
 from tests.faults.load import prompts_of, written
 from tests.faults.server import Misbehaving, misbehaving
@@ -48,3 +53,26 @@ def test_times_of_a_replay_come_from_a_clock_that_does_not_jump(jumping: None, t
     assert (result.itl_s >= 0).all()
     assert (np.diff(result.sent_s[result.done]) >= 0).all()
     assert 0 <= result.header.lateness_max_s <= took_s
+
+
+def test_the_budget_of_an_endpoint_and_its_times_do_not_jump(jumping: None) -> None:
+    """Ten good answers, then one that never comes: the budget ends it, days to and fro or not."""
+    before_s = time.perf_counter()
+
+    async def ask() -> None:
+        async with Prober(Target(server.url, "m", KINDS["vllm"]), Bounds(3.0, 100, 2)) as prober:
+            beat = Beat()
+            beating = asyncio.ensure_future(beat.run())
+            for place in range(10):
+                answer = await prober.ask([place], 4)
+                assert before_s < answer.sent_s < answer.part_s[0] <= answer.part_s[-1] < time.perf_counter()
+            assert 0 < prober.left_s < 3.0
+            with pytest.raises(SpentError):
+                await prober.ask([99], 4)
+            beating.cancel()
+            assert all(before_s < low < high < time.perf_counter() for low, high in beat.spans)
+
+    with misbehaving(
+        Misbehaving(lambda prompt: "silent" if prompt == (99,) else "", pause_s=0.001)
+    ) as server:
+        asyncio.run(ask())
