@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from advisor.errors import MeasurementError
-from calibration.replay.sse import EventStream
+from calibration.replay.completion import Completion, FailedError, read_completion, streams
 
 _DEFAULT_RETRY_S = 1.0
 
@@ -65,81 +65,60 @@ async def read_answer(
             return Answer(
                 response.status,
                 sent_s,
-                retry_after_s=_seconds(response.headers.get("Retry-After", "")),
+                retry_after_s=_seconds(
+                    response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+                ),
                 said=response.headers.get("Location", "") or _message(text),
             )
-        if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+        if not streams(response):
             raise MeasurementError(f"{url}: does not stream; it answers without text/event-stream.")
-        answer = Answer(200, sent_s)
-        usage = await _parts(response, answer, url, begun)
-    answer.output_tokens = _count(usage, "completion_tokens")
+        found = Completion(body["max_tokens"])
+        await _read(response, found, url, begun)
+    answer = Answer(200, sent_s, part_s=found.part_s, cached_tokens=found.cached_tokens)
+    answer.output_tokens, answer.prompt_tokens = (
+        found.count("completion_tokens"),
+        found.count("prompt_tokens"),
+    )
     if answer.output_tokens < 0:
         raise MeasurementError(f"{url}: sends no usage, so tokens cannot be counted.")
-    answer.prompt_tokens = _count(usage, "prompt_tokens")
-    answer.cached_tokens = max(_count(usage.get("prompt_tokens_details"), "cached_tokens"), 0)
     if not answer.part_s or answer.output_tokens < 1:
         raise MeasurementError(f"{url}: sends no tokens.")
     return answer
 
 
-async def _parts(
-    response: aiohttp.ClientResponse, answer: Answer, url: str, begun: asyncio.Event | None
-) -> dict[str, Any]:
-    """Fill in the times; returns the usage ({}: none was sent)."""
-    stream, done = EventStream(), False
-    usage: dict[str, Any] = {}
-    async for piece, _ in response.content.iter_chunks():
-        now_s = perf_counter()
-        for data in stream.feed(piece):
-            if data == "[DONE]":
-                done = True
-                continue
-            event = _event(data, url)
-            if "error" in event:
-                raise MeasurementError(f"{url}: fails in the middle of an answer: {_message(data)}")
-            told = event.get("usage")
-            usage = told if isinstance(told, dict) else usage
-            if _has_text(event):
-                answer.part_s.append(now_s)
-                if begun is not None:
-                    begun.set()
-    if not done:
-        raise MeasurementError(f"{url}: breaks off in the middle of an answer.")
-    return usage
-
-
-def _event(data: str, url: str) -> dict[str, Any]:
+async def _read(
+    response: aiohttp.ClientResponse, found: Completion, url: str, begun: asyncio.Event | None
+) -> None:
+    """Read to the end; what is wrong with the stream is said of the server (MeasurementError)."""
     try:
-        event = json.loads(data)
-    except (ValueError, RecursionError):
-        event = None
-    if not isinstance(event, dict):
-        raise MeasurementError(f"{url}: sends what is no event stream of completions.")
-    return event
+        await read_completion(response, found, begun=begun)
+    except FailedError as failed:
+        raise MeasurementError(f"{url}: fails in the middle of an answer: {_message(str(failed))}") from None
+    except MeasurementError as error:
+        raise MeasurementError(f"{url}: {error}") from None
+    if not found.done:
+        raise MeasurementError(f"{url}: breaks off in the middle of an answer.")
 
 
-def _has_text(event: dict[str, Any]) -> bool:
-    choices = event.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, dict) and "text" in first
+def _seconds(text: str, date: str) -> float:
+    """Retry-After, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds; nonsense counts as the default.
 
-
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and value >= 0 else -1
-
-
-def _seconds(text: str) -> float:
-    """Retry-After, seconds or an HTTP date (RFC 9110, 10.2.3), as seconds; nonsense counts as the default."""
+    A date is taken from the server's own `Date`, so that neither clock need be right; else from ours.
+    """
     try:
         found = float(text)
     except ValueError:
-        try:
-            at = parsedate_to_datetime(text)
-        except ValueError:
-            return _DEFAULT_RETRY_S
-        found = (at.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        at, now = _moment(text), _moment(date) or datetime.now(UTC)
+        found = math.nan if at is None else (at - now).total_seconds()
     return max(0.0, found) if math.isfinite(found) else _DEFAULT_RETRY_S
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _message(text: str) -> str:

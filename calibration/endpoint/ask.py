@@ -22,6 +22,10 @@ _PAGE_BYTES: Final = 16 * 2**20
 _BUSY: Final = (429, 503)
 _MOST_RETRIES: Final = 5
 _LEAST_S: Final = 0.1
+_PAGE_S: Final = 10.0
+_PAGE_SHARE: Final = 0.25
+_PAGE_LEAST_S: Final = 2.0
+"""A page may take a quarter of the budget, within these; one that took longer is not asked for again."""
 _KEEP_S: Final = 2.0
 """Idle connections are closed before servers close them (uvicorn: 5 s), which would look like a failure."""
 
@@ -55,6 +59,8 @@ class Prober:
     bounds: Bounds
     sent: int = 0
     waits: Waits = field(default_factory=Waits)
+    closed: int = 0  # connections that the server closed before it answered
+    _silent: set[str] = field(default_factory=set)  # pages that did not come in time
     _session: aiohttp.ClientSession | None = None
     _began_s: float = 0.0
 
@@ -111,27 +117,36 @@ class Prober:
             MeasurementError: the server cannot be reached, refuses, does not stream, or breaks off.
         """
         body = body_of(self.target.kind, self.target.model, adapter, prompt, tokens)
-        for _ in range(_MOST_RETRIES):
-            if self.sent >= self.bounds.max_requests or self.left_s <= 0:
-                raise SpentError
-            self.sent += 1
-            try:
-                answer = await self._once(body, begun)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                # a connection that it closed while idle: it read nothing
-                self.sent += 1
-                answer = await self._once(body, begun, again=True)
+        for turn in range(_MOST_RETRIES):
+            answer = await self._answered(body, begun)
             if answer.status not in _BUSY:
                 return self._checked(answer, adapter)
             wait_s = answer.retry_after_s
             if wait_s > self.left_s:
                 raise SpentError(f"asks to come back in {wait_s:g} s, which is not")
             self.waits.times += 1
-            self.waits.seconds += wait_s
-            await asyncio.sleep(wait_s)
+            if turn < _MOST_RETRIES - 1:
+                self.waits.seconds += wait_s
+                await asyncio.sleep(wait_s)
         raise MeasurementError(
             f"{self.target.url}: asked {_MOST_RETRIES} times to come back later. Lower --max-concurrency."
         )
+
+    async def _answered(self, body: dict[str, Any], begun: asyncio.Event | None) -> Answer:
+        """Send; once more where the connection closes before an answer: often an idle one, read by nobody."""
+        self._count()
+        try:
+            return await self._once(body, begun)
+        except (aiohttp.ClientConnectionError, ConnectionError):
+            self.closed += 1
+        self._count()
+        return await self._once(body, begun, again=True)
+
+    def _count(self) -> None:
+        """One more request (SpentError: it may not be sent)."""
+        if self.sent >= self.bounds.max_requests or self.left_s <= 0:
+            raise SpentError
+        self.sent += 1
 
     async def _once(
         self, body: dict[str, Any], begun: asyncio.Event | None, *, again: bool = False
@@ -147,7 +162,7 @@ class Prober:
             raise MeasurementError(
                 f"{self.target.url}: no whole answer within {self.target.timeout_s:g} s (--timeout)."
             ) from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, ConnectionError) as error:
             if was_closed(error) and not again:
                 raise
             raise MeasurementError(f"{self.target.url}: {_reason(error)}") from None
@@ -172,23 +187,34 @@ class Prober:
         raise MeasurementError(f"{self.target.url}: answers {answer.status} for {named!r}: {said}")
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a page of the server; (0, "") where it cannot be had or does not end."""
+        """Status and text of a page; (0, "") where it cannot be had, does not end, or was late before."""
         assert self._session is not None
+        most_s = min(_PAGE_S, max(_PAGE_SHARE * self.bounds.budget_s, _PAGE_LEAST_S))
+        if path in self._silent:
+            return 0, ""
         try:
             async with self._session.get(
-                self.root + path, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=10.0)
+                self.root + path, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=most_s)
             ) as page:
                 content = await _whole(page)
                 return (0, "") if content is None else (page.status, content.decode())
-        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
-            return 0, ""
+        except TimeoutError:
+            self._silent.add(path)
+        except (aiohttp.ClientError, UnicodeDecodeError):
+            pass
+        return 0, ""
 
     async def post(self, path: str, body: Mapping[str, str]) -> tuple[int, float]:
         """Status and seconds of a call that is no completion (MeasurementError if it breaks)."""
         assert self._session is not None
         began_s = perf_counter()
         try:
-            async with self._session.post(self.root + path, json=body, allow_redirects=False) as page:
+            async with self._session.post(
+                self.root + path,
+                json=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self.target.timeout_s),
+            ) as page:
                 if await _whole(page) is None:
                     raise MeasurementError(f"{self.target.url}{path}: answers without end.")
                 return page.status, perf_counter() - began_s
@@ -216,6 +242,10 @@ def _reason(error: BaseException) -> str:
         return "TLS failed. Is it https, and a TLS version that this machine allows?"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot be reached ({error.os_error.strerror or error.os_error}). Is the server running?"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "answers with what is no HTTP. Is it an address of its API, with http or https as it has?"
+    if isinstance(error, TimeoutError):
+        return "no answer within --timeout."
     if was_closed(error) or isinstance(error, aiohttp.ClientPayloadError):
         return "breaks off in the middle of an answer."
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -41,12 +42,13 @@ class Counts:
 
 
 def read_counts(text: str) -> Counts:
-    """Read Prometheus text; what is not of the names known is passed over."""
+    """Read Prometheus text; what is not of the names known, or no finite number, is passed over."""
     sums: dict[str, float] = {}
     for line in text.splitlines():
         found = _LINE.match(line)
-        if found is not None:
-            sums[found[1]] = sums.get(found[1], 0.0) + float(found[2])
+        value = math.nan if found is None else _number(found[2])
+        if found is not None and math.isfinite(value):
+            sums[found[1]] = sums.get(found[1], 0.0) + value
     return Counts(
         {
             ours: next(sums[name] for name in theirs if name in sums)
@@ -54,3 +56,11 @@ def read_counts(text: str) -> Counts:
             if any(name in sums for name in theirs)
         }
     )
+
+
+def _number(text: str) -> float:
+    """NaN: none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

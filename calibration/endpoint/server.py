@@ -13,6 +13,7 @@ from calibration.endpoint.ask import Prober
 from calibration.endpoint.metrics import read_counts
 
 _CACHE: Final = re.compile(r"^vllm:cache_config_info\{([^}]*)\}", re.MULTILINE)
+_FEW_DIGITS: Final = re.compile("[0-9]{1,12}")
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -127,7 +128,8 @@ def _cache(metrics: str) -> dict[str, str]:
 
 def _kv_tokens(cache: dict[str, str]) -> int | None:
     counts = [cache.get(name, "") for name in ("num_gpu_blocks", "block_size")]
-    return int(counts[0]) * int(counts[1]) if all(count.isdigit() for count in counts) else None
+    told = all(_FEW_DIGITS.fullmatch(count) for count in counts)
+    return int(counts[0]) * int(counts[1]) if told else None
 
 
 def _share(text: str) -> float | None:

@@ -122,6 +122,7 @@ class Sweep:
             answer = await stream
         finally:
             stream.cancel()
+            await asyncio.gather(stream, return_exceptions=True)
         self.seen(answer)
         for prompt in asked:
             self._gap(answer, prompt)

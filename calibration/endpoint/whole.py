@@ -212,6 +212,7 @@ async def _remember(sweep: Sweep, server: Server) -> None:
         "client_prompt_token_s": overhead.per_prompt_token_s,
         "network_s": overhead.network_s,
         "retries": prober.waits.times,
+        "closed": prober.closed,
         "kv_tokens": server.kv_tokens,
     }
     spoilt, kept = facts.get("spoilt", 0), len(sweep.findings.samples)
@@ -219,6 +220,12 @@ async def _remember(sweep: Sweep, server: Server) -> None:
         sweep.findings.note(
             f"THE CLIENT WAS LATE: {spoilt} of {spoilt + kept} figures were left out, because this process "
             "was held up while they were taken. Measure from an idle machine."
+        )
+    if failed := facts.get("failed", 0):
+        sweep.findings.note(f"probes that failed and are in no figure: {failed}.")
+    if prober.closed:
+        sweep.findings.note(
+            f"requests sent again, as the server had closed the connection before an answer: {prober.closed}."
         )
     now = await counts(sweep)
     if now is not None:

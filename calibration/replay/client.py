@@ -7,11 +7,11 @@ pool cannot hide waiting (coordinated omission); the client's own lateness is me
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,14 +21,17 @@ import aiohttp
 from advisor.errors import InputError, MeasurementError
 from advisor.replayed import OK
 from advisor.trace.trace import BASE, Trace
+from calibration.replay.completion import Completion, EndlessError, FailedError, read_completion, streams
+from calibration.replay.failures import LATER, why
 from calibration.replay.journal import Journal
 from calibration.replay.rows import Row
 from calibration.replay.servers import ServerKind, body_of
-from calibration.replay.sse import EventStream
 
 Progress = Callable[[float, str], None]
 _READ_BYTES: Final = 2**21
 _START_S: Final = 0.05
+_HOPELESS: Final = 20
+_LEAST_S: Final = 0.001  # 0 would be no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class Target:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise InputError(f"--url is {self.url!r}; allowed: http://HOST:PORT, keys only by --api-key-env.")
         return self.url.rstrip("/").removesuffix("/v1") + "/v1/completions"
+
+    def name_of(self, adapter: str) -> str:
+        """The server's name of an adapter of the trace."""
+        return self.adapters.get(adapter, adapter)
 
     def headers(self) -> dict[str, str]:
         """The key, from the environment alone (InputError if the variable is empty)."""
@@ -76,7 +83,7 @@ async def replay_url(
     Requests that a journal has are not sent again; the others keep their times, counted from now.
 
     Raises:
-        InputError: the URL, or the key's variable.
+        InputError: the URL, the key's variable, or an adapter's name.
         MeasurementError: the server cannot be reached, or refuses the first request for good.
     """
     run = _Run(target, trace, prompts, speed, journal, progress or (lambda _share, _what: None))
@@ -111,20 +118,27 @@ class _Run:
 
     async def go(self) -> list[Row]:
         url, headers = self._target.endpoint(), self._target.headers()
+        for name in self._trace.adapters:
+            body_of(self._target.kind, self._target.model, self._target.name_of(name), "", 1)
         timeout = aiohttp.ClientTimeout(total=self._target.timeout_s)
-        connector = aiohttp.TCPConnector(limit=0)
+        connector, watch = aiohttp.TCPConnector(limit=0), aiohttp.TraceConfig()
+        watch.on_connection_reuseconn.append(_note_kept)
         async with aiohttp.ClientSession(
-            headers=headers, timeout=timeout, connector=connector, read_bufsize=_READ_BYTES
+            headers=headers,
+            timeout=timeout,
+            connector=connector,
+            read_bufsize=_READ_BYTES,
+            trace_configs=[watch],
         ) as session:
             self._start_s = perf_counter() + _START_S - self._shift
-            tasks = set()
+            tasks: set[asyncio.Task[None]] = set()
             for index in self._todo:
                 delay = self._start_s + self._due[index] - perf_counter()
                 if delay > 0:
                     await asyncio.sleep(delay)
                 task = asyncio.create_task(self._one(session, url, index))
                 tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                task.add_done_callback(partial(_forget, tasks))
                 await self._stop_if_hopeless(tasks)
             if tasks:
                 await asyncio.gather(*tasks)
@@ -136,18 +150,20 @@ class _Run:
         kinds = Counter(row.status for row in self.rows)
         if kinds[OK] or not kinds:
             return
-        only = next(iter(kinds)) if len(kinds) == 1 else ""
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        why = _WHY.get(only, f"answered none of {len(self.rows)} requests: {listed}.")
-        raise MeasurementError(f"{self._target.url}: {why}")
+        said = why(next(iter(kinds))) if len(kinds) == 1 else f"answered no request: {listed}."
+        raise MeasurementError(f"{self._target.url}: {said} None of {len(self.rows)} requests was answered.")
 
     async def _stop_if_hopeless(self, tasks: set[asyncio.Task[None]]) -> None:
-        """A server that refuses everything is not worth the rest of the trace."""
-        if self._ends.total() >= _HOPELESS and len(self._ends) == 1 and not self._ends[OK]:
-            for task in tasks:
-                task.cancel()
-            (status,) = self._ends
-            raise MeasurementError(f"{self._target.url}: {_WHY.get(status, status)}")
+        """A server that refuses everything is not worth the rest of the trace; one that says later may be."""
+        if self._ends.total() < _HOPELESS or len(self._ends) > 1 or set(self._ends) & {OK, *LATER}:
+            return
+        for task in tasks:
+            task.cancel()
+        (status,) = self._ends
+        raise MeasurementError(
+            f"{self._target.url}: {why(status)} Stopped after {self._ends.total()} requests."
+        )
 
     async def _one(self, session: aiohttp.ClientSession, url: str, index: int) -> None:
         """One request, from its time to its end; whatever goes wrong is its status."""
@@ -165,6 +181,10 @@ class _Run:
                 row.status = "cut_off" if was_closed(error) else "connection"
             except (aiohttp.ClientPayloadError, ConnectionResetError):
                 row.status = "cut_off"
+            except FailedError:
+                row.status = "server_error"
+            except EndlessError:
+                row.status = "endless"
             except (aiohttp.ClientError, MeasurementError, ValueError):
                 row.status = "malformed"
         self._ended += 1
@@ -175,100 +195,72 @@ class _Run:
 
     async def _ask(self, session: aiohttp.ClientSession, url: str, index: int, row: Row) -> None:
         trace, target = self._trace, self._target
-        adapter = int(trace.adapter[index])
-        name = (
-            None if adapter == BASE else target.adapters.get(trace.adapters[adapter], trace.adapters[adapter])
-        )
-        wanted = int(trace.output_tokens[index])
+        adapter, wanted = int(trace.adapter[index]), int(trace.output_tokens[index])
+        name = None if adapter == BASE else target.name_of(trace.adapters[adapter])
         body = body_of(target.kind, target.model, name, self._prompts[index], wanted)
-        try:
-            response = await session.post(url, json=body, allow_redirects=False)
-        except aiohttp.ClientConnectionError as error:
-            if not was_closed(error):
-                raise
-            response = await session.post(url, json=body, allow_redirects=False)  # on a new connection
+        response = await self._post(session, url, body, row)
         async with response:
             if response.status != 200:
                 row.status = f"http_{response.status}"
                 return
-            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            if not streams(response):
                 row.status = "not_streaming"
                 return
-            await self._read(response, row)
+            await self._read(response, row, wanted)
 
-    async def _read(self, response: aiohttp.ClientResponse, row: Row) -> None:
+    async def _post(
+        self, session: aiohttp.ClientSession, url: str, body: dict[str, Any], row: Row
+    ) -> aiohttp.ClientResponse:
+        """Send; once more if a kept connection turns out closed. The time for both is that of one."""
+        told, began_s = {"kept": False}, perf_counter()
+        try:
+            return await session.post(url, json=body, allow_redirects=False, trace_request_ctx=told)
+        except aiohttp.ClientConnectionError as error:
+            if not (told["kept"] and was_closed(error)):
+                raise
+        row.again += 1
+        left_s = max(self._target.timeout_s - (perf_counter() - began_s), _LEAST_S)
+        timeout = aiohttp.ClientTimeout(total=left_s)
+        return await session.post(url, json=body, allow_redirects=False, timeout=timeout)
+
+    async def _read(self, response: aiohttp.ClientResponse, row: Row, wanted_tokens: int) -> None:
         """Times of the parts; tokens from usage, which knows better than parts."""
-        stream, done, usage = EventStream(), False, None
-        async for piece, _ in response.content.iter_chunks():
-            now = perf_counter() - self._start_s
-            for data in stream.feed(piece):
-                if data == "[DONE]":
-                    done = True
-                    continue
-                event = _event(data)
-                if "error" in event:
-                    row.status = "server_error"
-                    return
-                usage = event.get("usage") or usage
-                if _has_text(event):
-                    row.chunk_s.append(now)
-                    row.chunk_tokens.append(1)
-        if not done:
+        found = Completion(wanted_tokens, row.chunk_s)
+        try:
+            await read_completion(response, found, zero_s=self._start_s)
+        finally:
+            row.chunk_tokens = [1] * len(row.chunk_s)
+        if not found.done:
             row.status = "cut_off"
-            return
-        if not isinstance(usage, dict) or _count(usage, "completion_tokens") < 0:
+        elif found.count("completion_tokens") < 0:
             row.status = "no_usage"
-            return
-        row.output_tokens = _count(usage, "completion_tokens")
-        row.prompt_tokens = _count(usage, "prompt_tokens")
-        row.cached_tokens = max(_count(usage.get("prompt_tokens_details"), "cached_tokens"), 0)
-        if not row.chunk_s:
+        elif not row.chunk_s:
             row.status = "no_tokens"
-            return
-        _spread(row)
-        row.status = OK
+        else:
+            row.output_tokens = found.count("completion_tokens")
+            row.prompt_tokens, row.cached_tokens = found.count("prompt_tokens"), found.cached_tokens
+            _spread(row)
+            row.status = OK
 
 
 def was_closed(error: BaseException) -> bool:
     """Whether a server closed the connection before it answered: often an idle one, and it read nothing."""
-    closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+    closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError))
     return closed and not isinstance(error, aiohttp.ClientConnectorError)
 
 
-_HOPELESS: Final = 20
-_WHY: Final = {
-    "http_401": "answers 401 to every request: the key is missing or wrong. See --api-key-env.",
-    "http_403": "answers 403 to every request: the key may not do this.",
-    "http_404": "answers 404 to every request: no such model. See the server's /v1/models for names.",
-    "connection": "cannot be reached. Is the server running?",
-    "not_streaming": "does not stream; it answers without text/event-stream.",
-    "no_usage": "sends no usage, so tokens cannot be counted.",
-    "malformed": "sends what is no event stream of completions.",
-}
+async def _note_kept(
+    _: aiohttp.ClientSession, context: Any, __: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    """What aiohttp calls for a request that goes over a connection which an earlier one opened."""
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx["kept"] = True
 
 
-def _event(data: str) -> dict[str, Any]:
-    """An event of completions (MeasurementError or ValueError if it is none)."""
-    try:
-        event = json.loads(data)
-    except RecursionError:
-        event = None
-    if not isinstance(event, dict):
-        raise MeasurementError("the server sends an event that is no object.")
-    return event
-
-
-def _count(counts: Any, name: str) -> int:
-    """A count of tokens; -1: not told."""
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and value >= 0 else -1
-
-
-def _has_text(event: dict[str, Any]) -> bool:
-    """Whether a part of the answer is in an event: also an empty text of a half character counts as one."""
-    choices = event.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, dict) and "text" in first
+def _forget(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    """A task that ended is not waited for; one that failed is kept, so that a fault of ours shows."""
+    if task.cancelled() or task.exception() is None:
+        tasks.discard(task)
 
 
 def _spread(row: Row) -> None:

@@ -33,6 +33,7 @@ class Row:
     preemptions: int = 0
     cached_tokens: int = 0
     verify_steps: int = 0
+    again: int = 0  # times that it was sent again, on a new connection
     chunk_s: list[float] = field(default_factory=list)
     chunk_tokens: list[int] = field(default_factory=list)
 

@@ -16,12 +16,13 @@ class EventStream:
         self._line_parts: list[bytes] = []  # of a line whose end has not come
         self._size = 0
         self._data: list[str] = []
+        self._data_size = 0
 
     def feed(self, piece: bytes) -> Iterator[str]:
         """Events that this piece completes.
 
         Raises:
-            MeasurementError: a line without end.
+            MeasurementError: a line, or an event of many lines, without end.
         """
         first, *others = piece.split(b"\n")
         self._keep(first)
@@ -40,8 +41,11 @@ class EventStream:
 
     def _line(self, line: str) -> str | None:
         if not line:
-            data, self._data = self._data, []
+            data, self._data, self._data_size = self._data, [], 0
             return "\n".join(data) if data else None
         if line.startswith("data:"):
             self._data.append(line[5:].removeprefix(" "))
+            self._data_size += len(line)
+            if self._data_size > MAX_LINE_BYTES:
+                raise MeasurementError("the server sends an event without end.")
         return None

@@ -33,7 +33,7 @@ def figures(result: ReplayResult) -> dict[str, Any]:
 
 
 def summary(result: ReplayResult) -> str:
-    """The figures, and the client's lateness, to be read."""
+    """The figures, the client's lateness, errors by kind and the notes, to be read."""
     found, header = figures(result), result.header
     lines = [f"{found['answered']} of {found['requests']} requests answered by {header.target}"]
     if found["answered"]:
@@ -47,4 +47,5 @@ def summary(result: ReplayResult) -> str:
         f"{1e3 * header.lateness_p99_s:.2g} ms (p99)"
     )
     lines += [f"{kind}: {count}" for kind, count in result.errors.items()]
+    lines += [f"note: {note}" for note in header.notes]
     return "\n".join(lines)

@@ -121,9 +121,14 @@ def _there(asked: Asked, trace: Trace, tell: Progress | None) -> ReplayResult:
         rows = asyncio.run(
             replay_url(target, trace, prompts, speed=asked.speed, journal=journal, progress=tell)
         )
+    notes = _notes(kind, resumed, rows, trace, cost)
+    if journal.trouble:
+        notes += (
+            f"{journal.path}: could not be written ({journal.trouble}); --resume would have lacked it.",
+        )
     header = {
         "target": asked.url, "engine": asked.server, "model": asked.model, "seed": asked.seed,
-        "command": asked.command, "notes": _notes(kind, resumed, rows, trace, cost),
+        "command": asked.command, "notes": notes,
     }  # fmt: skip
     return result_of(trace, rows, asked.speed, header, None)
 
@@ -146,6 +151,11 @@ def _notes(
         notes.append(
             f"prompts were sent as words, {cost.per_word:.3g} tokens each ({cost.source}); the server "
             f"counted, in the median, {float(np.median(off)) if off else 0.0:.1%} off the trace's tokens."
+        )
+    if again := sum(row.again for row in rows):
+        notes.append(
+            f"{again} requests were sent again, as the server had closed the connection that was kept for "
+            "them without a word."
         )
     pairs = zip(rows, trace.output_tokens.tolist(), strict=True)
     if short := sum(row.status == OK and row.output_tokens < wanted for row, wanted in pairs):
