@@ -51,7 +51,10 @@ def _computed(stored: str) -> str:
     small, large = table[0], table[-1]
     safe = "Unmerged is safer until `calibrate merge-check` has looked at the adapters."
     if small.error > 1.0:
-        safe = "That drowns a small one: unmerged is safer, or quantise after merging, with data of the task."
+        safe = (
+            "That drowns a small one: unmerged is safer, or merge into the 16-bit original, then quantise "
+            "with calibration data of your domain, and compare on your evaluation."
+        )
     return (
         f"Merged into {stored} a delta of {small.delta_over_weight:.1%} of the weight's size has an error of "
         f"{small.error:.0%} of itself, one of {large.delta_over_weight:.0%} has {large.error:.0%} "

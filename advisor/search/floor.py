@@ -22,7 +22,7 @@ _SAMPLE = 400
 def floor_reason(
     variant: Variant, limits: EngineLimits, clock: StepClock, traffic: PoolTraffic, objective: Objective
 ) -> str | None:
-    """Name the limit that one request alone breaks, or None.
+    """Name the limits that one request alone breaks, or None.
 
     Prompts with shared prefixes may be cached, so that for them only TPOT is bounded.
     """
@@ -47,15 +47,16 @@ def floor_reason(
         Metric.TPOT: tpot,
         Metric.E2E: ttft + tpot * (output - 1),
     }
+    broken = []
     for slo in objective.limits:
         value = _sure_percentile(floors[slo.metric], slo.percentile)
         if value > slo.limit:
             taken, limit = told_apart(value * 1e3, slo.limit * 1e3)
-            return (
+            broken.append(
                 f"{slo.metric.value.upper()} p{slo.percentile:g} of requests alone on an idle replica is "
                 f"{taken} ms; the limit is {limit} ms"
             )
-    return None
+    return ", and ".join(broken) or None
 
 
 def prompt_s(clock: StepClock, prompt_tokens: int, budget: int, adapters: int) -> float:

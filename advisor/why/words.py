@@ -232,17 +232,17 @@ def _nothing(question: Question, found: Found) -> str:
         first = found.entries[0].option if found.entries else None
         return head if first is None else f"{head} {first.key}: {first.reason}."
     option = near.option
-    place = f"{described(option)} on {machines(option)}"
+    place = f"{described(option)} on {machines(option)}, for {price_words(option)}"
     if option.bound == "budget":
         return (
-            f"{head} The budget makes it impossible: the cheapest that meets every limit is {place}, for "
-            f"{price_words(option)}. Raise the budget to that, or relax the limits."
+            f"{head} The budget makes it impossible: the cheapest that meets every limit is {place} "
+            f"({limits_words(option.checks)}). Raise the budget to that, or relax the limits."
         )
     alone = near.sized.floor or len(option.checks) < 2
     figures = "" if alone else f" ({limits_words(option.checks)})"
     bound = "the limit that makes it impossible" if near.sized.floor else "what it misses"
     return (
-        f"{head} The nearest is {place}; {bound}: {option.reason}{figures}. Relax that limit, or allow other "
+        f"{head} The nearest is {place}; {bound}: {option.reason}{figures}. Relax that, or allow other "
         "devices."
     )
 

@@ -17,9 +17,6 @@ def adapters(*traits: Trait, rank: int = 16, count: int = 2, base: str | None = 
     return AdapterSet(names, (rank,) * count, None, traits=frozenset(traits), base_models=bases)
 
 
-ROUNDED = {"merge-bf16": False}  # storing a merged weight rounds the delta; a warning
-
-
 def rules(
     name: str,
     served: AdapterSet,
@@ -35,7 +32,7 @@ def rules(
 
 def test_plain_adapters_on_vllm_have_nothing_against_them() -> None:
     assert rules("vllm", adapters()) == {}
-    assert rules("vllm", adapters(), merged=True) == ROUNDED
+    assert rules("vllm", adapters(), merged=True) == {}
 
 
 @pytest.mark.parametrize(
@@ -69,24 +66,24 @@ def test_what_vllm_serves_although_it_is_unusual(trait: Trait) -> None:
 
 @pytest.mark.parametrize("trait", ["dora", "rslora", "patterns", "bias", "embeddings"])
 def test_merging_lifts_the_restriction(trait: Trait) -> None:
-    assert rules("vllm", adapters(trait), merged=True) == ROUNDED
+    assert rules("vllm", adapters(trait), merged=True) == {}
 
 
 @pytest.mark.parametrize(
     ("trait", "rule"), [("alora", "alora-merged"), ("layer_replication", "layer-replication")]
 )
 def test_what_cannot_be_merged(trait: Trait, rule: str) -> None:
-    assert rules("vllm", adapters(trait), merged=True) == {rule: True} | ROUNDED
+    assert rules("vllm", adapters(trait), merged=True) == {rule: True}
 
 
 def test_saved_modules_are_merged_with_a_warning() -> None:
-    assert rules("vllm", adapters("modules_to_save"), merged=True) == {"merged-modules": False} | ROUNDED
+    assert rules("vllm", adapters("modules_to_save"), merged=True) == {"merged-modules": False}
 
 
 def test_a_rank_above_the_largest_is_refused_only_unmerged() -> None:
     assert rules("vllm", adapters(rank=513)) == {"rank": True}
     assert rules("vllm", adapters(rank=512)) == {}
-    assert rules("vllm", adapters(rank=513), merged=True) == ROUNDED
+    assert rules("vllm", adapters(rank=513), merged=True) == {}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +103,7 @@ def test_a_rank_above_the_largest_is_refused_only_unmerged() -> None:
     ],
 )
 def test_adapters_and_speculation(name: str, method: str, merged: bool, expected: dict[str, bool]) -> None:
-    assert rules(name, adapters(), method, merged=merged) == expected | (ROUNDED if merged else {})
+    assert rules(name, adapters(), method, merged=merged) == expected
 
 
 def test_engines_that_never_mix_adapters_warn_only_if_there_are_several() -> None:
@@ -117,7 +114,7 @@ def test_engines_that_never_mix_adapters_warn_only_if_there_are_several() -> Non
 def test_fp8() -> None:
     fp8 = "Llama-3.1-8B-FP8"
     assert rules("vllm", adapters(), base=fp8) == {}
-    assert rules("vllm", adapters(), merged=True, base=fp8) == {"merge-fp8": False}
+    assert rules("vllm", adapters(), merged=True, base=fp8) == {}
     assert rules("llama.cpp", adapters(count=0), base=fp8) == {"dtype": True}
 
 

@@ -33,6 +33,15 @@ def test_a_limit_below_what_one_request_takes_is_named_with_what_it_takes() -> N
     assert option.reason in text
 
 
+def test_every_limit_that_one_request_breaks_is_named_and_what_the_nearest_costs() -> None:
+    tight = [{"metric": name, "percentile": 90, "limit": "1ms"} for name in ("ttft", "tpot")]
+    one, found = asked(slos=tight, budget="0.5 USD/h")
+    text = summary_of(one, found)
+    assert "TTFT p90 of requests alone on an idle replica is" in text
+    assert ", and TPOT p90 of requests alone on an idle replica is" in text
+    assert f"for {nearest(found).option.usd_per_hour:.2f} USD/h" in text
+
+
 def test_where_only_the_budget_is_too_small_the_cheapest_that_holds_is_named_with_its_price() -> None:
     one, found = asked(preset="chat", budget="0.5 USD/h")
     option = nearest(found).option
