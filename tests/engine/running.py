@@ -9,6 +9,8 @@ from typing import Any
 from advisor.spec.engine import EngineLimits
 from calibration.engine.engine import Engine
 from calibration.engine.options import EngineOptions
+from tests.engine.conftest import Tiny
+from tests.engine.models import likeliest_answer
 
 
 def engine_for(
@@ -36,3 +38,18 @@ def run(engine: Engine, most_steps: int = 500) -> dict[int, list[int]]:
         engine.check_invariants()
         engine.wait(0.1)
     raise AssertionError(f"requests still under way after {most_steps} steps")
+
+
+def assert_greedy(
+    tiny: Tiny, wishes: list[tuple[list[int], str | None, int]], answers: list[list[int]]
+) -> None:
+    """Each answer is that of transformers and PEFT, greedy."""
+    for (prompt, adapter, count), answer in zip(wishes, answers, strict=True):
+        folder = tiny.adapters[adapter] if adapter else None
+        assert len(answer) == count
+        assert answer == likeliest_answer(tiny.model, prompt, answer, folder)
+
+
+def ask(engine: Engine, wishes: list[tuple[list[int], str | None, int]], **more: Any) -> list[int]:
+    """Add requests: (prompt, adapter, tokens)."""
+    return [engine.add_request(p, adapter=a, max_tokens=n, **more) for p, a, n in wishes]
