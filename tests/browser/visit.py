@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,6 +36,10 @@ _QUIET = """() => {
     if (busy || !window.quietSince) { window.quietSince = busy ? 0 : now; return false; }
     return now - window.quietSince > 600;
 }"""
+
+
+_AT = "path => (location.pathname.split('/').filter(Boolean).pop() || '') === path"
+CLICKS = 6
 
 
 def open_app(page: Page, address: str) -> None:
@@ -70,5 +75,16 @@ def get_answer(page: Page) -> None:
 
 
 def go_to(page: Page, name: str) -> None:
-    page.get_by_role("link", name=name, exact=True).click()
+    """Click a page's link; again where the click fell into the moment in which the page was drawn anew."""
+    from playwright.sync_api import TimeoutError as NotYet
+
+    link = page.get_by_role("link", name=name, exact=True)
+    for _ in range(CLICKS):
+        path = urlsplit(link.get_attribute("href") or "").path.rstrip("/").rpartition("/")[2]
+        link.click()
+        try:
+            page.wait_for_function(_AT, arg=path, timeout=10_000)
+            break
+        except NotYet:
+            continue
     settled(page)
