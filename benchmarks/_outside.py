@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,10 +56,33 @@ class Bench:
     out: Path
     given: dict[str, Any]  # calibration, duration, replays
     command: str
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    load_average: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def target(self, url: str) -> Target:
         """The base of this server."""
         return Target(url, "base", KINDS[self.kind], timeout_s=120.0)
+
+    def result(
+        self, version: str, profiles: dict[str, Profile], cases: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The whole run as JSON takes it: how, on what, and each case."""
+        return {
+            "schema_version": 1,
+            "created": self.began.isoformat(timespec="seconds"),
+            "took_s": round((datetime.now(UTC) - self.began).total_seconds()),
+            "version": version,
+            "device": this_processor().name,
+            "cores": os.cpu_count(),
+            "load_average": {"before": self.load_average, "after": os.getloadavg()[0]},
+            "options": {name: value for name, value in self.given.items() if name != "port"},
+            "residuals": {
+                name: None if profile.residual is None else profile.residual.model_dump()
+                for name, profile in profiles.items()
+            },
+            "notes": {name: profile.notes for name, profile in profiles.items()},
+            "cases": cases,
+        }
 
     def calibrated(self, name: str, url: str, limits: EngineLimits, adapters: int) -> Profile:
         """A profile from outside; kept beside its samples."""

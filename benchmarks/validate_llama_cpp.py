@@ -10,11 +10,9 @@ leaves the page alone. `--from-results` only writes the page.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +82,6 @@ class Run:
         """Both servers one after the other, each with its cases."""
         model = _llama.make_model(self.out, self.install)
         adapters = _llama.make_adapters(self.out, self.install, ADAPTERS, LORA.max_lora_rank)
-        began, load = datetime.now(UTC), os.getloadavg()[0]
         bench = Bench(
             "llama.cpp", SHAPE, SLOTS * SLOT_TOKENS, tuple(map(str, range(ADAPTERS))), self.out, self.given,
             "python -m benchmarks.validate_llama_cpp",
@@ -95,22 +92,7 @@ class Run:
         with self.server("pool", model, adapters) as url:
             pool = bench.calibrated("pool", url, LORA, ADAPTERS)
             cases += [bench.case(case, pool, url) for case in POOL]
-        return {
-            "schema_version": 1,
-            "created": began.isoformat(timespec="seconds"),
-            "took_s": round((datetime.now(UTC) - began).total_seconds()),
-            "version": f"{_llama.BUILD} ({pool.engine_version})",
-            "device": plain.device.name,
-            "cores": os.cpu_count(),
-            "load_average": {"before": load, "after": os.getloadavg()[0]},
-            "options": {name: value for name, value in self.given.items() if name != "port"},
-            "residuals": {
-                name: None if profile.residual is None else profile.residual.model_dump()
-                for name, profile in (("plain", plain), ("pool", pool))
-            },
-            "notes": {"plain": plain.notes, "pool": pool.notes},
-            "cases": cases,
-        }
+        return bench.result(f"{_llama.BUILD} ({pool.engine_version})", {"plain": plain, "pool": pool}, cases)
 
     @contextmanager
     def server(self, name: str, model: Path, adapters: Sequence[Path]) -> Iterator[str]:

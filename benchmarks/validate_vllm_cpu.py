@@ -10,11 +10,9 @@ page.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +75,6 @@ class Run:
         model = _vllm.make_model(self.out / "model")
         adapters = _vllm.make_adapters(self.out / "adapters", ADAPTERS, LORA.max_lora_rank)
         merged = _vllm.make_merged(model, adapters["a0"], self.out / "merged")
-        began, load = datetime.now(UTC), os.getloadavg()[0]
         bench = Bench(
             "vllm", _vllm.SHAPE, KV_BLOCKS, tuple(adapters), self.out, self.given,
             "python -m benchmarks.validate_vllm_cpu",
@@ -91,22 +88,7 @@ class Run:
             cases += [bench.case(case, pool, url) for case in POOL]
         with self.server("merged", merged, (), {}) as url:
             cases += [bench.case(case, plain, url) for case in MERGED]
-        return {
-            "schema_version": 1,
-            "created": began.isoformat(timespec="seconds"),
-            "took_s": round((datetime.now(UTC) - began).total_seconds()),
-            "version": _vllm.version_of(self.python),
-            "device": plain.device.name,
-            "cores": os.cpu_count(),
-            "load_average": {"before": load, "after": os.getloadavg()[0]},
-            "options": {name: value for name, value in self.given.items() if name != "port"},
-            "residuals": {
-                name: None if profile.residual is None else profile.residual.model_dump()
-                for name, profile in (("plain", plain), ("pool", pool))
-            },
-            "notes": {"plain": plain.notes, "pool": pool.notes},
-            "cases": cases,
-        }
+        return bench.result(_vllm.version_of(self.python), {"plain": plain, "pool": pool}, cases)
 
     @contextmanager
     def server(

@@ -66,7 +66,7 @@ class Steps:
 def draft_curve(question: Question, pair: Pair) -> DraftCurve:
     """The curve of one draft at one length, with intervals over draws of the terms and the acceptance."""
     batches = _batches(question, pair)
-    active = tuple(active_adapters(question, pair.plain, batch) for batch in batches)
+    active = active_adapters(question, pair.plain, batches)
     own = steps_in(question, pair, batches, active, {})
     inputs = sorted({d.input for v in (pair.plain, pair.drafted) for d in doubts_of(v).values()})
     z = {one: spread_evenly(one, _DRAWS, question.scenario.seed) for one in inputs}

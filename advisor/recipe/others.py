@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from advisor.recipe.plan import PORT, Server, ServingPlan
@@ -20,12 +21,17 @@ class OtherEngine:
 def other_engines(plan: ServingPlan, server: Server) -> tuple[OtherEngine, ...]:
     """SGLang, LoRAX, TGI and llama.cpp for this server. The figures of the answer do not hold for them."""
     found = (_sglang(plan, server), _lorax(plan, server), _tgi(plan, server), _llama_cpp(plan, server))
-    notes: tuple[str, ...] = ()
-    if plan.drafts is not None and plan.drafts.schedule:
-        notes += ("has no draft lengths by batch size: these are the longest, at every batch.",)
+    return tuple(
+        replace(one, notes=(*one.notes, *_missing(plan, one))) if one.command else one for one in found
+    )
+
+
+def _missing(plan: ServingPlan, one: OtherEngine) -> Iterator[str]:
+    """What vLLM's command has and this one has not."""
+    if plan.drafts is not None and plan.drafts.schedule and one.engine != "lorax":
+        yield "has no draft lengths by batch size: these are the longest, at every batch."
     if plan.option.quantised:
-        notes += ("wants fp8 weights prepared, or a flag of its own for them: it is not in this command.",)
-    return tuple(replace(one, notes=(*one.notes, *notes)) if one.command else one for one in found)
+        yield "wants fp8 weights prepared, or a flag of its own for them: it is not in this command."
 
 
 def _sglang(plan: ServingPlan, server: Server) -> OtherEngine:
@@ -74,7 +80,9 @@ def _lorax(plan: ServingPlan, server: Server) -> OtherEngine:
         )
     if drafts is not None:
         command += ["--speculative-tokens", str(drafts.draft_length)]
-        notes.append("stops drafting above 32 sequences (--speculation-max-batch-size).")
+        stops = next((start - 1 for start, length in drafts.schedule if not length), 32)
+        command += ["--speculation-max-batch-size", str(stops)]
+        notes.append(f"stops drafting above {stops} sequences; up to there it drafts one length.")
     return OtherEngine("lorax", tuple(command), tuple(notes))
 
 

@@ -38,13 +38,14 @@ def slots_for(question: Question) -> int:
     return question.scenario.engine.max_loras or min(len(question.adapters), 16)
 
 
-def active_adapters(question: Question, variant: Variant, batch: int) -> int:
-    """Distinct adapters expected in a batch, at most the slots; none in merged or base weights."""
+def active_adapters(question: Question, variant: Variant, batches: Sequence[int]) -> tuple[int, ...]:
+    """Distinct adapters expected in each batch, at most the slots; none in merged or base weights."""
     if variant.way != "multi-lora":
-        return 0
+        return (0,) * len(batches)
     adapter = question.whole.adapter
     shares = np.bincount(adapter[adapter >= 0], minlength=len(question.adapters)) / max(len(adapter), 1)
-    return max(1, min(round(distinct(shares, batch)), slots_for(question)))
+    slots = slots_for(question)
+    return tuple(max(1, min(round(distinct(shares, batch)), slots)) for batch in batches)
 
 
 def acceptance_of(variant: Variant) -> Acceptance:
@@ -74,7 +75,7 @@ def pays_up_to(question: Question, variant: Variant) -> tuple[int, int]:
     drafting = variant.drafting
     assert drafting is not None
     batches = _batches(question, variant, drafting.draft_length)
-    active = [active_adapters(question, variant, batch) for batch in batches]
+    active = active_adapters(question, variant, batches)
     plain = steps_s(question, variant, batches, active, 0)
     verify = steps_s(question, variant, batches, active, drafting.draft_length)
     tokens = acceptance_of(variant).tokens_per_step(drafting.draft_length)
@@ -99,7 +100,7 @@ def schedule_of(question: Question, variant: Variant, lengths: Sequence[int]) ->
         lengths: that may be taken, beside none at all.
     """
     batches = _batches(question, variant, max(lengths))
-    active = [active_adapters(question, variant, batch) for batch in batches]
+    active = active_adapters(question, variant, batches)
     accepted = acceptance_of(variant)
     best = [0] * len(batches)
     rates = [1.0 / step for step in steps_s(question, variant, batches, active, 0)]

@@ -172,6 +172,8 @@ def own_acceptances(question: Question, draft: Draft) -> tuple[OwnAcceptance, ..
     Raises:
         InputError: an adapter of that name is not deployed.
     """
+    if not draft.acceptance_by_adapter:
+        return ()
     trace, names = question.whole, question.adapters.names
     unknown = sorted(set(draft.acceptance_by_adapter) - set(names))
     if unknown:

@@ -129,7 +129,7 @@ class Bookkeeping:
         self._ready: deque[tuple[float, int]] = deque()  # loads that have ended, not yet seen
         self._loads = LoadTimes(self.setup.loads)
         self._running: dict[int, int] = {}  # admission number -> request, in the order of admission
-        self._waiting: Line | WaitingByAdapter | WaitingForOne = Line()
+        self._waiting: Line | WaitingByAdapter = Line()
         if self._lora:
             self._waiting = WaitingByAdapter(self._run.adapter, self._cache.pins, self._loading)
         if limits.batching == "one_adapter":

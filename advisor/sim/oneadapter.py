@@ -5,30 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from advisor.sim.waiting import REQUEST
+from advisor.sim.waiting import REQUEST, Line
 
 
-class WaitingForOne:
+class WaitingForOne(Line):
     """One queue whose first ones hold seats: among those, whoever has the running ones' adapter is next.
 
     The base counts as an adapter; where nobody runs, the first of all is next. Entries are those of
     `waiting.py`. Finding who is next costs O(seats).
     """
 
-    __slots__ = ("_adapter_of", "_heap", "_running", "_seats", "size")
+    __slots__ = ("_adapter_of", "_running", "_seats")
 
     def __init__(self, adapter_of: Sequence[int], running: dict[int, int], seats: int) -> None:
         """`running` (admission number -> request) is read, and belongs to the replica."""
+        super().__init__()
         self._adapter_of = adapter_of
         self._running = running
         self._seats = seats
-        self._heap: list[int] = []
-        self.size = 0  # how many wait
-
-    def push(self, entry: int) -> None:
-        """A request begins to wait."""
-        heappush(self._heap, entry)
-        self.size += 1
 
     def first(self, full: bool) -> int | None:
         """Who is next, or None."""
@@ -55,10 +49,3 @@ class WaitingForOne:
         for other in kept:
             heappush(self._heap, other)
         self.size -= 1
-
-    def activate(self, adapter: int) -> None:
-        """An adapter may run: who runs says that."""
-
-    def entries(self) -> list[int]:
-        """All, in the order of service."""
-        return sorted(self._heap)

@@ -61,9 +61,8 @@ class RunData:
         self.verify = verify_of(trace, draws, setup.limits.kv_block_tokens) if draws else None
         self.ledger = Ledger(len(trace), prompts_apart=setup.limits.batching == "prompts_first")
         self._clock = setup.clock
-        self.lines: dict[
-            int, StepLine
-        ] = {}  # `line_key` + sequences · 1 000 003 + adapters -> the one used last
+        # the line used last, by `line_key` + sequences · 1 000 003 + adapters
+        self.lines: dict[int, StepLine] = {}
         self._known: dict[tuple[int, int, int, float], StepLine] = {}
         self.outcome = Outcome.empty(len(trace))
         self.prompt = array("q", trace.prompt_tokens.astype(np.int64).tobytes())

@@ -28,9 +28,8 @@ class SpecSetup:
     base: Acceptance
     adapter: Acceptance
     own: tuple[tuple[int, Acceptance], ...] = ()  # of single adapters of the trace, instead of `adapter`
-    schedule: tuple[
-        tuple[int, int], ...
-    ] = ()  # (from so many requests in a step, draft length), rising from 1
+    schedule: tuple[tuple[int, int], ...] = ()
+    """(From so many requests in a step, draft length), rising from 1; empty: always `draft_length`."""
 
     def length_after(self, requests: int) -> int:
         """Draft length of the step after one with so many requests, prompts included.

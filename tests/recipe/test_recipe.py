@@ -15,7 +15,8 @@ import yaml
 
 from advisor.errors import InputError
 from advisor.recipe import Places, Recipe, recipe_of, write_recipe
-from advisor.recipe.plan import _labels
+from advisor.recipe.others import other_engines
+from advisor.recipe.plan import _labels, plan_of
 from advisor.recipe.shell import command, quoted
 from advisor.recommendation import Option
 from tests.recipe.answers import answer, question
@@ -146,6 +147,19 @@ def test_a_read_me_first_names_price_steps_and_other_engines(way: str) -> None:
     assert f"{option(way, 'ngramx3').usd_per_hour:.2f} USD/h" in text
     for engine in ("sglang", "lorax", "tgi", "llama.cpp"):
         assert f"**{engine}**" in text
+
+
+def test_lorax_stops_drafting_where_the_schedule_does_and_the_others_say_that_they_cannot() -> None:
+    chosen = option("multi-lora", "ngramx3")
+    assert chosen.speculation is not None
+    spec = chosen.speculation.model_copy(update={"schedule": ((1, 3), (65, 0))})
+    plan = plan_of(chosen.model_copy(update={"speculation": spec}), question(), Places())
+    engines = {one.engine: one for one in other_engines(plan, plan.servers[0])}
+    command = engines["lorax"].command
+    assert command[command.index("--speculation-max-batch-size") + 1] == "64"
+    for name, one in engines.items():
+        cannot = any("no draft lengths by batch size" in note for note in one.notes)
+        assert cannot == (name != "lorax")
 
 
 def test_llama_gets_its_slots_one_kv_cache_and_its_own_way_to_draft() -> None:

@@ -67,6 +67,13 @@ def test_vllm_reads_draft_lengths_by_batch_size_as_they_were_simulated() -> None
     assert ranges == [[1, 7, length], [8, 63, 1], [64, plan.limits.max_num_seqs, 0]]
 
 
+def test_vllm_reads_that_it_shall_quantise() -> None:
+    option = next(o for o in answer().options if o.pools and o.way == "multi-lora")
+    plan = plan_of(option.model_copy(update={"quantised": True}), question(), PLACES)
+    (read,) = parsed([["serve", *vllm_arguments(plan, plan.servers[0])]])
+    assert read["quantization"] == "fp8"
+
+
 def test_vllm_bench_reads_the_load_test() -> None:
     text = recipe_of(answer(), question(), places=PLACES).files["load-test.sh"]
     command = re.search(r"vllm bench serve (.*?)\n;;", text, re.DOTALL)

@@ -51,7 +51,7 @@ def test_each_batch_has_the_length_that_yields_most(asked: Question) -> None:
     assert len(set(lengths)) == len(lengths) > 1
     of = SpecSetup(5, variant.drafting.base, variant.drafting.adapter, schedule=schedule)
     batches = [2**k for k in range(8)]
-    active = [active_adapters(asked, variant, batch) for batch in batches]
+    active = active_adapters(asked, variant, batches)
     tokens = {n: 1.0 + sum(variant.drafting.adapter.marginals[:n]) for n in (0, *LENGTHS)}
     steps = {n: steps_s(asked, variant, batches, active, n) for n in (0, *LENGTHS)}
     for i, batch in enumerate(batches):
@@ -64,7 +64,7 @@ def test_drafts_pay_up_to_the_batch_at_which_two_plain_steps_would_do_as_much(as
     assert variant.drafting is not None
     pays, no_more = pays_up_to(asked, variant)
     assert 0 < pays < no_more == 2 * pays
-    active = [active_adapters(asked, variant, batch) for batch in (pays, no_more)]
+    active = active_adapters(asked, variant, (pays, no_more))
     tokens = 1.0 + sum(variant.drafting.adapter.marginals[:5])
     plain, verify = (steps_s(asked, variant, (pays, no_more), active, length) for length in (0, 5))
     assert verify[0] < tokens * plain[0]
