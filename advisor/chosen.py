@@ -9,8 +9,8 @@ from pathlib import Path
 from advisor.deployment import Choice, Variant
 from advisor.errors import InfeasibleError, InputError, validated
 from advisor.profile import Profile
-from advisor.recommendation import Option
-from advisor.search.candidates import BY_BATCH, memory_reason, variants
+from advisor.recommendation import BY_BATCH, Option
+from advisor.search.candidates import memory_reason, variants
 from advisor.search.found import Entry
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.options import option_of

@@ -95,6 +95,10 @@ class MemoryPlan(Spec):
     kv_tokens: int
 
 
+BY_BATCH: Final = "-by-batch"
+"""Ends the name of a draft whose length was chosen by batch size."""
+
+
 class SpecChoice(Spec):
     """The speculative decoding of an option."""
 
@@ -112,6 +116,11 @@ class SpecChoice(Spec):
     )
     origin: Origin
     note: str = ""
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether its length was chosen by batch size."""
+        return self.name.endswith(BY_BATCH)
 
 
 def draft_length_words(spec: SpecChoice) -> str:

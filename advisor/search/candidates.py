@@ -13,7 +13,7 @@ from advisor.catalog.rounding import rounding_words
 from advisor.deployment import Drafting, OwnAcceptance, Variant, Way
 from advisor.errors import InputError
 from advisor.profile import Profile
-from advisor.recommendation import Option, SpecChoice
+from advisor.recommendation import BY_BATCH, Option, SpecChoice
 from advisor.search.batchsteps import Schedule, schedule_of
 from advisor.search.knobs import start_limits, with_slots
 from advisor.search.pools import longest_request
@@ -25,8 +25,6 @@ from advisor.spec.speculation import Draft
 from advisor.speculate import drafting_of
 from advisor.steptime.terms import terms_for
 
-BY_BATCH = "-by-batch"
-"""Ends the name of a draft whose length changes with the batch."""
 QUANTISED = (
     "The engine quantises the weights to fp8 at its start, which changes answers a little; adapters were "
     "trained on the 16-bit ones. Evaluate before you ship."

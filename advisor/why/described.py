@@ -52,3 +52,32 @@ def price_words(option: Option) -> str:
     training = 0.0 if spec is None else spec.training_usd_per_hour
     of_it = f" ({training:.2f} of it for the draft's training)" if training else ""
     return f"{option.usd_per_hour:.2f} USD/h{of_it}{mtok}"
+
+
+def simulate_command(option: Option) -> str:
+    """The command that simulates this option on the whole traffic.
+
+    Of several draft lengths by batch size it has the longest, or none: the command takes one.
+    """
+    flags = [("way", option.way), ("device", option.device)]
+    if option.tensor_parallel > 1:
+        flags.append(("tensor-parallel", str(option.tensor_parallel)))
+    merged = sum(pool.merged for pool in option.pools)
+    if option.way == "hybrid":
+        flags.append(("hottest", str(merged)))
+    if len(option.pools) == 1:
+        flags.append(("replicas", str(option.replicas)))
+    if option.limits is not None and option.limits.max_loras:
+        flags.append(("max-loras", str(option.limits.max_loras)))
+    if option.speculation is not None:
+        flags += [
+            ("draft", option.speculation.method),
+            ("draft-length", str(option.speculation.draft_length)),
+        ]
+    if option.router != "least-outstanding":
+        flags.append(("router", option.router))
+    words = [f"--{name} {value}" for name, value in flags]
+    words += ["--fp8"] * option.quantised
+    if option.speculation is not None and option.speculation.by_batch:
+        words.append("--by-batch")
+    return " ".join(("advisor simulate SCENARIO", *words))

@@ -9,7 +9,7 @@ from advisor.search.question import Question
 from advisor.spec.objective import Objective
 from advisor.spec.quantities import duration_text, told_apart
 from advisor.spec.spec import Origin
-from advisor.why.described import WAY_WORDS, described, machines, price_words
+from advisor.why.described import WAY_WORDS, described, machines, price_words, simulate_command
 
 _THIN, _ROOMY = 1.1, 1.2
 """Headroom below which the summary warns, and from which another option is named instead."""
@@ -253,12 +253,7 @@ def next_steps(found: Found) -> tuple[str, ...]:
     steps = []
     if best is not None:
         option = best.option
-        steps.append(
-            f"Look inside: advisor simulate SCENARIO --way {option.way} --device {option.device} "
-            f"--replicas {option.replicas}{_router(option)} --requests requests.parquet"
-            if option.way != "merged"
-            else f"Look inside: advisor simulate SCENARIO --way merged --device {option.device}"
-        )
+        steps.append(f"Look inside: {simulate_command(option)} --requests requests.parquet")
         weak = [t for t in _weak_terms(found) if t]
         if weak:
             steps.append(f"Measure first what is only estimated: {', '.join(weak)}.")
@@ -270,10 +265,6 @@ def next_steps(found: Found) -> tuple[str, ...]:
         "Put your own prices under prices.own: one chip differs by more than four times between sellers."
     )
     return tuple(steps)
-
-
-def _router(option: Option) -> str:
-    return "" if option.router == "least-outstanding" else f" --router {option.router}"
 
 
 def _weak_terms(found: Found) -> list[str]:
