@@ -27,10 +27,13 @@ class Autoscaling(Spec):
         description="Unfinished requests a replica, above which another one starts; searched if left out.",
     )
     check_every: Duration = Field(
-        15.0, gt=0, le=3600, description="Between two looks at the load; Kubernetes takes 15s."
+        15.0,
+        ge=1,
+        le=3600,
+        description="Between two looks at the load; Kubernetes takes 15s, and KEDA no less than 1s.",
     )
     window: Duration = Field(
         300.0,
-        le=86_400,
-        description="A replica goes only if it was not wanted for so long; Kubernetes takes 5min.",
+        le=3600,
+        description="A replica goes only if not wanted for so long; Kubernetes takes 5min, at most 1h.",
     )

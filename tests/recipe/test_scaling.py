@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from advisor.elastic import Elastic
 from advisor.recipe import Recipe, recipe_of
 from advisor.recommendation import Option
+from advisor.spec.autoscaling import Autoscaling
 from advisor.spec.spec import Origin
 from tests.recipe.answers import answer, question
 
@@ -106,3 +108,11 @@ def test_pods_drain_and_the_proxy_names_none_that_may_be_gone() -> None:
 def test_a_fixed_fleet_has_no_rule() -> None:
     fixed = next(o for o in answer().options if o.way == "multi-lora" and o.pools)
     assert "keda.yaml" not in recipe_of(answer(), question(), key=fixed.key).files
+
+
+@pytest.mark.parametrize(("field", "value"), [("check_every", "400ms"), ("window", "61min")])
+def test_what_kubernetes_would_not_take_is_refused_in_the_scenario(field: str, value: str) -> None:
+    """HPA keeps what was wanted for an hour at most, and KEDA polls in whole seconds."""
+    with pytest.raises(ValidationError, match=field):
+        Autoscaling.model_validate({field: value})
+    Autoscaling.model_validate({"check_every": "1s", "window": "1h"})
