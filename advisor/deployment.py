@@ -77,7 +77,7 @@ class Drafting:
         """Acceptance of a request to any adapter, by their shares."""
         if not self.own:
             return self.adapter
-        rest = 1.0 - sum(one.share for one in self.own)
+        rest = 1.0 - math.fsum(one.share for one in self.own)
         weighted = [(rest, self.adapter), *((one.share, one.acceptance) for one in self.own)]
         columns = zip_longest(*(acceptance.marginals for _, acceptance in weighted), fillvalue=0.0)
         shares = [share for share, _ in weighted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,10 +56,10 @@ def outcome_of(
     finished = [r.done for r in results]
     output = sum(int(r.output_tokens[d].sum()) for r, d in zip(results, finished, strict=True))
     prompt = sum(int(r.prompt_tokens[d].sum()) for r, d in zip(results, finished, strict=True))
-    busy = sum(r.step_time_s for r in results)
+    busy = math.fsum(r.step_time_s for r in results)
     verify = sum(int(r.verify_steps[d].sum()) for r, d in zip(results, finished, strict=True))
     decoded = output - sum(int(d.sum()) for d in finished)
-    lived = sum(float(np.nansum(r.last_token_s - r.scheduled_s)) for r in results)
+    lived = math.fsum(float(np.nansum(r.last_token_s - r.scheduled_s)) for r in results)
     ttft_causes = _mean_causes([r.ttft_causes_s[m & r.done] for r, m in zip(results, masks, strict=True)])
     decode_causes = _mean_causes([r.decode_causes_s[m & r.done] for r, m in zip(results, masks, strict=True)])
     return Outcome(

@@ -50,6 +50,27 @@ COMMANDS = {
     "explain": ("s.yaml", *CHOICE, "--json"),
     "sweep": ("study.yaml", "--jobs", "2", "--out", "grid.parquet"),
 }
+WATCHED = """\
+import builtins, sys
+
+plain, found = builtins.sum, set()
+
+def watched(values, start=0):
+    values, caller = list(values), sys._getframe(1)
+    if caller.f_globals["__name__"].startswith("advisor."):
+        found.add("watched a sum")
+        if any(type(value) is float for value in values):
+            found.add(f"floats at {caller.f_code.co_filename}:{caller.f_lineno}")
+    return plain(values, start)
+
+builtins.sum = watched
+from advisor.cli import main
+
+try:
+    main()
+finally:
+    print(*sorted(found), sep="\\n", file=sys.stderr)
+"""
 HASH_SEEDS = ("0", "4242")
 VARIABLE = "LORA_ADVISOR_PYTHONS"
 
@@ -103,6 +124,32 @@ def test_bytes_depend_neither_on_the_order_of_hashes_nor_on_the_python(tmp_path:
         files = files_of(tmp_path / f"{number}", python, HASH_SEEDS[1])
         names = differing(first, files)
         assert not names, f"{python} with PYTHONHASHSEED={HASH_SEEDS[1]} writes another {', '.join(names)}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("recommend", "s.yaml", "--json", "--jobs", "1", "--sure", "2", "--report", "report.html"),
+        ("explain", "s.yaml", *CHOICE, "--json"),
+        ("breakeven", "s.yaml", "--json", "--jobs", "1", "--draws", "1"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_float_goes_through_the_sum_that_differs_between_pythons(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """From 3.12 on `sum` of floats carries the rounding along: other last digits than before."""
+    program = tmp_path / "watched.py"
+    program.write_text(WATCHED, encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(SCENARIO, encoding="utf-8")
+    command = [sys.executable, str(program), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "watched a sum" in done.stderr
+    assert "floats at" not in done.stderr, done.stderr
 
 
 def test_a_python_that_is_named_and_cannot_run_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
