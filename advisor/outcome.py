@@ -22,6 +22,15 @@ def counted(
 
     The trace starts on empty, cold replicas and ends with a queue that drains unfed; neither is the
     steady state that is paid for. Requests that never finish count, as infinitely late.
+
+    Args:
+        results: one a pool.
+        duration_s: length of the trace.
+        warm_up: share of the trace, at its beginning, whose arrivals do not count.
+        cool_down: the same at its end.
+
+    Returns:
+        One mask a pool, shape (requests of the pool,).
     """
     low, high = warm_up * duration_s, (1 - cool_down) * duration_s
     return [(r.arrival_s >= low) & (r.arrival_s <= high) for r in results]

@@ -84,6 +84,9 @@ def read_ticks(folder: Path) -> list[Tick]:
     """Seconds of the RTX PRO 6000 run in which requests waited, so that the engine never idled.
 
     The context is that of the requests between their first and last token, half a second before the tick.
+
+    Raises:
+        InputError: a file or column is missing, or no second has waiting requests.
     """
     requests = [
         tuple(float(row[name]) for name in ("first_token_s", "last_token_s", "input_tokens", "output_tokens"))
