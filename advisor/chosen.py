@@ -32,6 +32,7 @@ def set_up(
 
     Raises:
         InputError: a bad name, file or knob, or a choice that cannot run (the sentence says why).
+        InfeasibleError: weights, slots and KV cache of the choice do not fit the device.
     """
     question = resolve(_narrowed(scenario, choice), profiles, folder)
     question = replace(question, trial=question.whole)

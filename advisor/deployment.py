@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Annotated, Literal
 
@@ -77,7 +77,7 @@ class Drafting:
         """Acceptance of a request to any adapter, by their shares."""
         if not self.own:
             return self.adapter
-        rest = 1.0 - sum(one.share for one in self.own)
+        rest = 1.0 - math.fsum(one.share for one in self.own)
         weighted = [(rest, self.adapter), *((one.share, one.acceptance) for one in self.own)]
         columns = zip_longest(*(acceptance.marginals for _, acceptance in weighted), fillvalue=0.0)
         shares = [share for share, _ in weighted]
@@ -202,8 +202,3 @@ def fleet(replica: ReplicaSetup, replicas: int, router: Router) -> FleetSetup:
 def without_adapters(limits: EngineLimits) -> EngineLimits:
     """The same engine with LoRA off, as the base and merged weights are served."""
     return limits.model_copy(update={"max_loras": 0, "max_cpu_loras": 0, "max_lora_rank": 0})
-
-
-def with_kv_blocks(replica: ReplicaSetup, kv_blocks: int) -> ReplicaSetup:
-    """The same replica with another KV cache."""
-    return replace(replica, kv_blocks=kv_blocks)

@@ -75,7 +75,11 @@ def read_json(
 
 
 def check_schema_version(raw: dict[str, Any], known: int, source: str) -> None:
-    """Refuse a file written for a newer schema version, by name."""
+    """Refuse a file written for a newer schema version, by name.
+
+    Raises:
+        InputError: the file's version is above `known`.
+    """
     version = raw.get("schema_version")
     if isinstance(version, int) and not isinstance(version, bool) and version > known:
         raise InputError(
@@ -101,12 +105,20 @@ def check_target(path: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file so that a reader sees either the old content or the new one, never a part."""
+    """Write a file so that a reader sees either the old content or the new one, never a part.
+
+    Raises:
+        InputError: as `write_bytes`.
+    """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write bytes atomically: a temporary file in the same folder, synced, then renamed over the old one."""
+    """Write bytes atomically: a temporary file in the same folder, synced, then renamed over the old one.
+
+    Raises:
+        InputError: no such folder may be made, no right, a full disk. The old file is whole then.
+    """
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

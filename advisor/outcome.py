@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,15 @@ def counted(
 
     The trace starts on empty, cold replicas and ends with a queue that drains unfed; neither is the
     steady state that is paid for. Requests that never finish count, as infinitely late.
+
+    Args:
+        results: one a pool.
+        duration_s: length of the trace.
+        warm_up: share of the trace, at its beginning, whose arrivals do not count.
+        cool_down: the same at its end.
+
+    Returns:
+        One mask a pool, shape (requests of the pool,).
     """
     low, high = warm_up * duration_s, (1 - cool_down) * duration_s
     return [(r.arrival_s >= low) & (r.arrival_s <= high) for r in results]
@@ -55,10 +65,10 @@ def outcome_of(
     finished = [r.done for r in results]
     output = sum(int(r.output_tokens[d].sum()) for r, d in zip(results, finished, strict=True))
     prompt = sum(int(r.prompt_tokens[d].sum()) for r, d in zip(results, finished, strict=True))
-    busy = sum(r.step_time_s for r in results)
+    busy = math.fsum(r.step_time_s for r in results)
     verify = sum(int(r.verify_steps[d].sum()) for r, d in zip(results, finished, strict=True))
     decoded = output - sum(int(d.sum()) for d in finished)
-    lived = sum(float(np.nansum(r.last_token_s - r.scheduled_s)) for r in results)
+    lived = math.fsum(float(np.nansum(r.last_token_s - r.scheduled_s)) for r in results)
     ttft_causes = _mean_causes([r.ttft_causes_s[m & r.done] for r, m in zip(results, masks, strict=True)])
     decode_causes = _mean_causes([r.decode_causes_s[m & r.done] for r, m in zip(results, masks, strict=True)])
     return Outcome(

@@ -80,17 +80,17 @@ class ReplayResult:
 
     @property
     def done(self) -> NDArray[np.bool_]:
-        """Which requests were answered."""
+        """Which requests were answered, shape (requests,)."""
         return np.asarray(self.status == OK)
 
     @property
     def ttft_s(self) -> Floats:
-        """Time to first token, from the moment at which the request should have been sent."""
+        """Time to first token (requests,), from the moment at which the request should have been sent."""
         return self.first_token_s - self.arrival_s
 
     @property
     def e2e_s(self) -> Floats:
-        """End-to-end latency."""
+        """End-to-end latency (requests,), from that same moment to the last token; NaN where unanswered."""
         return self.last_token_s - self.arrival_s
 
     @property
@@ -101,7 +101,7 @@ class ReplayResult:
 
     @property
     def itl_s(self) -> Floats:
-        """All gaps between two parts of an answer, of answered requests."""
+        """All gaps between two parts of an answer, of the answered requests in order, shape (gaps,)."""
         found = [
             np.diff(self.chunk_s[self.chunk_offsets[i] : self.chunk_offsets[i + 1]])
             for i in np.flatnonzero(self.done)

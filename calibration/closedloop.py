@@ -120,16 +120,14 @@ class _Loop:
     def _seconds(self, plan: StepPlan) -> float:
         decodes = [share for share in plan.shares if not share.prefill]
         chunks = [share for share in plan.shares if share.prefill]
-        return sum(
-            self._clock.parts(
-                Batch(
-                    decodes=len(decodes),
-                    context_tokens=sum(share.context_tokens for share in decodes),
-                    chunks=tuple((share.new_tokens, share.context_tokens) for share in chunks),
-                    outputs=len(decodes) + sum(share.emits for share in chunks),
-                )
+        return self._clock.parts(
+            Batch(
+                decodes=len(decodes),
+                context_tokens=sum(share.context_tokens for share in decodes),
+                chunks=tuple((share.new_tokens, share.context_tokens) for share in chunks),
+                outputs=len(decodes) + sum(share.emits for share in chunks),
             )
-        )
+        ).total
 
     def _finish(self, plan: StepPlan, now: float) -> bool:
         """Book a step's tokens; whoever is done sends the next request. True if anybody was."""
@@ -154,7 +152,7 @@ class _Loop:
             return now
         count, context = len(running), sum(request.computed_tokens for request in running)
         ends = (context, context + count * (steps - 1))
-        first_s, last_s = (sum(self._clock.parts(Batch(count, c, outputs=count))) for c in ends)
+        first_s, last_s = (self._clock.parts(Batch(count, c, outputs=count)).total for c in ends)
         for request in running:
             request.computed_tokens += steps
             request.emitted_tokens += steps

@@ -49,7 +49,11 @@ def replica_of(
     base: Acceptance | None = None,
     adapter: Acceptance | None = None,
 ) -> ReplicaSetup:
-    """The replica that the simulator is told to be."""
+    """The replica that the simulator is told to be.
+
+    Raises:
+        InputError: the set-up has slots or drafts of which the profile has no term.
+    """
     terms, limits = profile.models[0], setup.limits
     if limits.max_loras and terms.lora is None:
         raise InputError(f"{profile.name}: has no LoRA term; calibrate with --max-loras above 0.")

@@ -10,8 +10,6 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from advisor.errors import InputError
 from advisor.spec.model import ALL_LINEAR, ATTENTION_MODULES, ModelShape
 
@@ -85,11 +83,6 @@ def write_adapter(
     }  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return folder
-
-
-def seed_of(name: str) -> int:
-    """A seed that follows from a name."""
-    return int(np.random.SeedSequence(list(name.encode())).generate_state(1)[0])
 
 
 def _block(module: str) -> str:

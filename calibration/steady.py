@@ -53,14 +53,14 @@ def steady_state(
     )
     clock = ProfileClock(profile, terms, limits)
     context = round(concurrency * (prompt_tokens + 0.5 * output_tokens))
-    decode = sum(clock.parts(Batch(concurrency, context, outputs=concurrency)))
+    decode = clock.parts(Batch(concurrency, context, outputs=concurrency)).total
     room = max(1, limits.max_num_batched_tokens - concurrency)
     chunks = math.ceil(prompt_tokens / room)
     share = concurrency * chunks / output_tokens
     new = math.ceil(prompt_tokens / chunks)
     at_once = max(1.0, share)
     sequences = tuple((new, round((index % chunks) * new)) for index in range(round(at_once)))
-    mixed = sum(clock.parts(Batch(concurrency, context, sequences, concurrency + len(sequences))))
+    mixed = clock.parts(Batch(concurrency, context, sequences, concurrency + len(sequences))).total
     share = min(share, 1.0)
     tpot = (1.0 - share) * decode + share * mixed
     return Steady(tpot, profile.frontend.fixed_s + 0.5 * tpot + chunks * mixed)

@@ -37,14 +37,24 @@ def replicas_for(load_rps: Floats, carried_rps: Sequence[float]) -> Floats:
 
 
 def steps_of(carried_rps: Sequence[float]) -> Floats:
-    """Load that 1, 2, 3 replicas carry, never falling."""
+    """Requests/s that 1, 2, ... replicas carry, shape (largest of SIZES,), never falling.
+
+    Args:
+        carried_rps: found by simulation, one for each of SIZES; between them a straight line.
+    """
     sizes = np.arange(1, SIZES[-1] + 1, dtype=float)
     steps: Floats = np.maximum.accumulate(np.interp(sizes, SIZES, carried_rps))
     return steps
 
 
 def merged_replicas(load_rps: Floats, shares: Floats, carried_rps: Sequence[float]) -> Floats:
-    """Replicas of all merged pools together, one pool for each share, at each load."""
+    """Replicas of all merged pools together at each load, shape (loads,).
+
+    Args:
+        load_rps: of all adapters together, requests/s, shape (loads,).
+        shares: of the requests, one for each merged adapter and so pool, shape (adapters,).
+        carried_rps: what SIZES replicas of one pool carry, requests/s.
+    """
     total: Floats = replicas_for(load_rps[:, None] * shares[None, :], carried_rps).sum(axis=1)
     return total
 

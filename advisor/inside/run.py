@@ -50,7 +50,10 @@ class Inside:
 
     @property
     def counts(self) -> Bools:
-        """Which requests the answer's figures count: neither the first on empty replicas nor the last."""
+        """Which requests the answer's figures count, shape (requests,): neither the first nor the last.
+
+        The first meet empty replicas, the last a queue that is fed no more (`advisor.outcome.counted`).
+        """
         return (
             counted((self.result,), max(self.trace.duration_s, 1e-9))[0] & self.result.done & self.base.done
         )

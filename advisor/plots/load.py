@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from advisor.plots import theme
 from advisor.plots.cost import origin_dash
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     import altair as alt
 
     from advisor.plots.theme import Drawn
-    from advisor.sim.result import SimResult
-
-_QUANTILES: Final = 200  # points of a distribution; enough for a line, few enough for a small file
 
 
 def knee_limit(curve: Knee, metric: Literal["ttft", "tpot"]) -> LimitAtLoad | None:
@@ -98,34 +93,6 @@ def slots(sweep: SlotSweep) -> alt.HConcatChart:
         panel("kv", "KV cache (thousand tokens)", *linear),
     )
     return alt.hconcat(*panels, data=theme.values(rows), spacing=28)
-
-
-def distribution(results: Sequence[tuple[str, SimResult]], metric: Literal["ttft", "tpot", "e2e"]) -> Drawn:
-    """Share of requests that are at least as fast, for one or several simulations."""
-    import altair as alt
-
-    rows: list[dict[str, Any]] = []
-    for name, result in results:
-        column = getattr(result, f"{metric}_s")[result.done]
-        shares = np.linspace(0, 1, _QUANTILES + 1)
-        quantiles = np.quantile(column, shares) if column.size else np.zeros(0)
-        rows += [
-            {"who": name, "ms": float(q) * 1e3, "share": float(s) * 100}
-            for s, q in zip(shares, quantiles, strict=False)
-            if q > 0
-        ]
-    scale, axis = theme.log_ticks(row["ms"] for row in rows)
-    chart: Drawn = (
-        alt.Chart(theme.values(rows))
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("ms:Q", title=f"{metric.upper()} (ms)", scale=scale, axis=axis),
-            y=alt.Y("share:Q", title="requests at or below (%)"),
-            color=alt.Color("who:N", title=None, scale=alt.Scale(range=list(theme.PALETTE))),
-        )
-        .properties(width=theme.WIDTH - 100, height=240)
-    )
-    return chart
 
 
 def ranges(options: Sequence[tuple[str, Option]], metric: Literal["ttft", "tpot", "e2e"]) -> Drawn:

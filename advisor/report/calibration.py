@@ -7,7 +7,7 @@ import numpy as np
 from advisor.fitted import Fitted
 from advisor.plots import held as plots
 from advisor.profile import Profile
-from advisor.report.sections import Figure, Section
+from advisor.report.section import Figure, Section
 from advisor.tables import held as tables
 from advisor.tables.known import profile_terms
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from advisor.recommendation import Recommendation
-from advisor.report.sections import Figure, Section, sections
+from advisor.report.section import Figure, Section
+from advisor.report.sections import sections
 from advisor.tables import ranking, units
 from advisor.tables.table import Column, Table
 

@@ -6,7 +6,7 @@ from advisor.inside.phases import phases_of
 from advisor.inside.run import Inside
 from advisor.inside.states import states_of
 from advisor.plots import inside as plots
-from advisor.report.sections import Figure, Section
+from advisor.report.section import Figure, Section
 from advisor.tables import units
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from advisor.breakeven.answer import BreakEven, Crossing
 from advisor.report import breakeven as text
-from advisor.report.sections import Figure, Section
+from advisor.report.section import Figure, Section
 from advisor.tables import units
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from advisor.recommendation import Recommendation
-from advisor.report.sections import Section, sections
+from advisor.report.section import Section
+from advisor.report.sections import sections
 from advisor.tables import ranking
 from advisor.tables.table import escape
 

@@ -6,8 +6,9 @@ from typing import Final
 
 from advisor.profile import Profile
 from advisor.recommendation import Explanation, Option, Recommendation
-from advisor.report.sections import Section, sections
-from advisor.tables import known, ranking, reasons, units
+from advisor.report.section import Section
+from advisor.report.sections import sections
+from advisor.tables import detail, known, ranking, reasons, units
 from advisor.text import Style, bullet, heading, paragraph, table
 
 _LATER: Final = ("why", "knee", "slots", "run", "turns", "sure", "tokens", "terms", "next")
@@ -93,9 +94,9 @@ def option(one: Option, style: Style) -> str:
             f"in the mean batch, {out.preemptions:,} preemptions, {out.loads_to_slot:,} adapter loads "
             f"({out.loads_from_disk:,} from disk), {units.share(out.goodput_share)} % within every limit."
         )
-        parts += [table(ranking.outcome(out), style), paragraph(facts, style)]
+        parts += [table(detail.outcome(out), style), paragraph(facts, style)]
         parts.append(table(reasons.causes(None, out), style))
-    parts.append(table(ranking.settings(one), style))
+    parts.append(table(detail.settings(one), style))
     parts += [table(reasons.memory(one.memory), style)] if one.memory is not None else []
     parts += [paragraph(f"Mind: {warning}", style) for warning in one.warnings]
     return "\n\n".join(parts)

@@ -9,7 +9,7 @@ import numpy as np
 from advisor.held import Held
 from advisor.plots import held as plots
 from advisor.replayed import ReplayResult
-from advisor.report.sections import Figure, Section
+from advisor.report.section import Figure, Section
 from advisor.tables import held as tables
 from advisor.tables import units
 from advisor.tables.table import Cell, Column, Table

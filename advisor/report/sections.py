@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from advisor.recommendation import Knee, Option, Recommendation
-from advisor.tables import bytoken, fronts, ranking, reasons, sure, units
-from advisor.tables.table import Table
-
-if TYPE_CHECKING:
-    from advisor.plots.theme import Drawn
+from advisor.report.section import Figure, Section
+from advisor.tables import bytoken, detail, fronts, ranking, reasons, sure, units
 
 NOT_MODELLED: Final = (  # the same list as in docs/explanation/model.md
     "Mixtures of experts, multi-head latent attention, sliding windows, quantised KV caches.",
@@ -23,40 +18,6 @@ NOT_MODELLED: Final = (  # the same list as in docs/explanation/model.md
     "Noisy neighbours on a shared machine, thermal throttling.",
     "Discounts and daily changes of price: prices are those of the dated list, or yours under prices.own.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A chart with its words.
-
-    Attributes:
-        name: short and stable; names the picture file.
-        caption: what to see in it.
-        draw: makes the chart; called only by a face that shows it.
-    """
-
-    name: str
-    caption: str
-    draw: Callable[[], Drawn]
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of the answer.
-
-    Attributes:
-        detail: what a hurried reader may skip.
-        tables_first: the table is the message, the figures illustrate it.
-    """
-
-    key: str
-    title: str
-    words: tuple[str, ...] = ()
-    bullets: tuple[str, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
-    detail: bool = False
-    tables_first: bool = False
 
 
 def sections(rec: Recommendation) -> tuple[Section, ...]:
@@ -239,9 +200,9 @@ def _slots(rec: Recommendation) -> Section | None:
 def _run(best: Option | None) -> Section | None:
     if best is None:
         return None
-    tables = [ranking.settings(best)]
+    tables = [detail.settings(best)]
     if len(best.pools) > 1:
-        tables.append(ranking.pools(best).head(_POOLS_SHOWN))
+        tables.append(detail.pools(best).head(_POOLS_SHOWN))
     return Section("run", "How to run it", tables=tuple(tables))
 
 
@@ -303,7 +264,7 @@ def _terms(rec: Recommendation) -> Section | None:
 def _workload(rec: Recommendation) -> Section:
     words = (f"Objective: {rec.objective}.",)
     return Section(
-        "workload", "What was asked", words, rec.workload.notes, (), (ranking.workload(rec.workload),)
+        "workload", "What was asked", words, rec.workload.notes, (), (detail.workload(rec.workload),)
     )
 
 

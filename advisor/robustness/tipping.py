@@ -7,6 +7,7 @@ cannot turn the choice has none, however wide its interval.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -53,7 +54,7 @@ class Tipping:
     @property
     def chance(self) -> float:
         """That the choice turns by this input alone."""
-        return sum(side.chance for side in (self.below, self.above) if side is not None)
+        return math.fsum(side.chance for side in (self.below, self.above) if side is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from advisor.deployment import Variant
 from advisor.recommendation import Outcome, TermOrigin
 from advisor.spec.spec import Origin, worst
@@ -62,5 +64,5 @@ def _shares(outcome: Outcome) -> dict[str, float]:
         name: outcome.ttft_causes_s.get(cause, 0.0) + outcome.decode_causes_s.get(cause, 0.0)
         for cause, name in _OF_CAUSE.items()
     }
-    total = sum(seconds.values())
+    total = math.fsum(seconds.values())
     return {name: value / total for name, value in seconds.items()} if total > 0 else {}

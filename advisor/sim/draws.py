@@ -7,6 +7,8 @@ sizes see the same luck. The uniform is splitmix64's finaliser over a linear mix
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,7 +85,7 @@ class Draws:
     def expected_tokens(self, drafted: int) -> float:
         """Mean tokens of a verify step of so many drafts, for those who get fewer."""
         every = (self.base_marginals, self.adapter_marginals, *self.own_marginals.values())
-        return 1.0 + min(sum(marginals[:drafted]) for marginals in every)
+        return 1.0 + min(math.fsum(marginals[:drafted]) for marginals in every)
 
 
 def _accepted(luck: NDArray[np.float64], marginals: tuple[float, ...]) -> NDArray[np.int64]:

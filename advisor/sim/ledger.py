@@ -221,7 +221,7 @@ class Ledger:
         slope_s = np.zeros(len(steps))
         lined = (kind >= 0) & (steps > 1)
         if lined.any():
-            slope = np.asarray([sum(line.slope) for line in self.lines])[kind[lined]]
+            slope = np.asarray([line.slope.total for line in self.lines])[kind[lined]]
             drift = 2.0 * (table[felt, _CONTEXTS][lined] / steps[lined] - table[felt, _CONTEXT][lined])
             slope_s[lined] = slope * drift / (steps[lined] - 1)
         which = np.repeat(np.arange(len(steps)), points)

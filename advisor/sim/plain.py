@@ -169,9 +169,10 @@ class PlainReplica:
         self._step_start_s = self.env.now
         stalled_s = 0.0
         if self.setup.limits.load_mode == "blocking":
-            stalled_s = sum(load_s(self.setup.loads, adapter, origin) for adapter, origin in plan.loads)
+            for adapter, origin in plan.loads:
+                stalled_s += load_s(self.setup.loads, adapter, origin)
         parts = self.setup.clock.parts(self._batch(plan))
-        duration_s = sum(parts) + stalled_s
+        duration_s = parts.total + stalled_s
         yield self.env.timeout(duration_s)
         self._charge_waiting()
         self._charge_running(plan, parts, stalled_s, duration_s)

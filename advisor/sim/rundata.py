@@ -85,7 +85,7 @@ class RunData:
         line = self._known.get((decodes, adapters, draft_length, of.context_low))
         if line is None:
             number = self.ledger.add_line(of)
-            line = StepLine(number, sum(of.slope), sum(of.at_zero), of.context_low, of.context_high)
+            line = StepLine(number, of.slope.total, of.at_zero.total, of.context_low, of.context_high)
             self._known[decodes, adapters, draft_length, of.context_low] = line
         self.lines[line_key(draft_length) + decodes * 1_000_003 + adapters] = line
         return line

@@ -346,7 +346,7 @@ class SkippingReplica(Walk):
         self._kind = self._run.ledger.add_mixed(parts)
         self._idle = False
         self._span = 1
-        return self._t + (sum(parts) + self._stall_s)
+        return self._t + (parts.total + self._stall_s)
 
     def _quiet_steps(self, preempted: int) -> float:
         """Steps of decoding only, up to the next event; returns their end."""

@@ -22,27 +22,20 @@ _UNITS: Final[dict[str, dict[str, float]]] = {
     "duration": {
         "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0,
     },
-    "size": {
-        "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
-        "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
-    },
     "price per hour": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0, "USD/s": 3600.0, "USD/month": 1 / 730.0},
     "price per million tokens": {"USD/Mtok": 1.0, "$/Mtok": 1.0, "USD/ktok": 1000.0},
     "rate": {"req/s": 1.0, "rps": 1.0, "/s": 1.0, "req/min": 1 / 60.0, "req/h": 1 / 3600.0},
-    "bandwidth": {"B/s": 1.0, "MB/s": 1e6, "GB/s": 1e9, "TB/s": 1e12, "MiB/s": 2.0**20, "GiB/s": 2.0**30},
 }  # fmt: skip
 _EXAMPLE: Final[dict[str, str]] = {
     "duration": "500ms or 2s",
-    "size": "24GiB or 80GB",
     "price per hour": "2.5 USD/h",
     "price per million tokens": "0.2 USD/Mtok",
     "rate": "12 req/s",
-    "bandwidth": "25 GB/s",
 }
 
 
 def parse(text: object, kind: str) -> float:
-    """Read a quantity of the given kind ("duration", "size", ...) into its base unit.
+    """Read a quantity of the given kind ("duration", "rate", ...) into its base unit.
 
     Raises:
         ValueError: a bare number, an unknown unit, or not a finite number; the message says what to write.
@@ -85,12 +78,6 @@ def told_apart(value: float, limit: float) -> tuple[str, str]:
     return next(apart, texts[-1]), f"{limit:,.3f}".rstrip("0").rstrip(".")
 
 
-def size_text(size_bytes: float) -> str:
-    """Write bytes in the unit that people use; `parse` reads exactly the same number back."""
-    ladder = (("GiB", 2.0**30, 3), ("GB", 1e9, 3), ("MiB", 2.0**20, 3), ("MB", 1e6, 3), ("KiB", 2.0**10, 3))
-    return _text(size_bytes, ladder, "B")
-
-
 def _text(value: float, ladder: tuple[tuple[str, float, int], ...], base: str) -> str:
     """Take the first unit that says the value in few decimals and without loss; else the base unit."""
     for unit, factor, decimals in ladder:
@@ -121,8 +108,6 @@ def _writes(unit: str) -> PlainSerializer:
 
 
 Duration = Annotated[float, _of("duration"), PlainSerializer(duration_text, return_type=str), Field(gt=0)]
-Size = Annotated[float, _of("size"), PlainSerializer(size_text, return_type=str), Field(gt=0)]
 PricePerHour = Annotated[float, _of("price per hour"), _writes("USD/h"), Field(ge=0)]
 PricePerMtok = Annotated[float, _of("price per million tokens"), _writes("USD/Mtok"), Field(ge=0)]
 Rate = Annotated[float, _of("rate"), _writes("req/s"), Field(gt=0)]
-Bandwidth = Annotated[float, _of("bandwidth"), _writes("B/s"), Field(gt=0)]

@@ -37,11 +37,6 @@ class Acceptance(Spec):
         """Expected tokens of a verify step, τ = 1 + Σ a_i (positions beyond the table: none accepted)."""
         return 1.0 + math.fsum(self.marginals[:draft_length])
 
-    @classmethod
-    def constant(cls, rate: float, positions: int = 16) -> Acceptance:
-        """Independent acceptance: a_i = rate^i (Leviathan et al. 2023)."""
-        return cls(marginals=tuple(rate**i for i in range(1, positions + 1)), source="independent acceptance")
-
 
 class Training(Spec):
     """What it costs to train a draft of one's own, spread evenly over the time in which it serves."""

@@ -134,7 +134,7 @@ class ProfileClock:
                 0.0,
                 math.inf,
             )
-        gap, epsilon = host - sum(device), self._epsilon
+        gap, epsilon = host - StepParts(*device, 0.0).total, self._epsilon
         knot = 0.0 if gap <= 0 else (gap / slope if slope > 0 else math.inf)
         if low < knot:
             return DecodeLine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from advisor.recommendation import (
@@ -59,8 +60,8 @@ def causes(base: Outcome | None, own: Outcome) -> Table:
             rows.append((cause_word(cause), *cells))
     total: tuple[Cell, ...] = (
         "together",
-        *(sum(out.ttft_causes_s.values()) for out in both),
-        *(sum(out.decode_causes_s.values()) for out in both),
+        *(math.fsum(out.ttft_causes_s.values()) for out in both),
+        *(math.fsum(out.decode_causes_s.values()) for out in both),
     )
     return Table(
         "causes",

@@ -23,7 +23,12 @@ _MOST_PHASES: Final = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Λ(t) as a line through knots, from (0, 0) to the end of the drawn time; both rise or stay."""
+    """Λ(t), expected arrivals up to t, as a line through knots from (0, 0) on; both axes rise or stay.
+
+    Attributes:
+        time_s: of the knots, the last at the end of the drawn time, shape (knots,).
+        expected: arrivals up to there, shape (knots,).
+    """
 
     time_s: Floats
     expected: Floats
@@ -34,12 +39,16 @@ class Clock:
         return float(self.expected[-1])
 
     def seconds(self, points: Floats) -> Floats:
-        """Λ⁻¹, on the last knot where Λ stays level."""
+        """Seconds at which so many arrivals are expected, Λ⁻¹ of each point; same shape as `points`.
+
+        Points of a unit-rate process under Λ⁻¹ are one of rate dΛ/dt (Çinlar 1975, time change). Where Λ
+        stays level, the last knot of the level.
+        """
         return np.interp(points, self.expected, self.time_s)
 
 
 def arrival_times(law: Arrivals, duration_s: float, seed: int, stream: int = 0) -> Floats:
-    """Arrivals in [0, duration_s), rising.
+    """Seconds of the arrivals in [0, duration_s), rising, shape (requests,).
 
     Raises:
         InputError: the law gives more than 20 million requests.
@@ -119,6 +128,12 @@ def _diurnal(law: DiurnalArrivals, duration_s: float) -> Clock:
 
 
 def sampled(expected: Callable[[Floats], Floats], duration_s: float, knots: int) -> Clock:
-    """A clock through `knots` + 1 points of Λ."""
+    """A clock through `knots` + 1 points of Λ, evenly spaced over `duration_s`.
+
+    Args:
+        expected: Λ: seconds (knots + 1,) to expected arrivals of the same shape.
+        duration_s: end of the last piece.
+        knots: pieces of the line.
+    """
     time_s = np.linspace(0.0, duration_s, knots + 1)
     return Clock(time_s, np.maximum.accumulate(expected(time_s)))

@@ -48,12 +48,12 @@ def assign(
 
 
 def to_base(count: int, base_share: float, seed: int) -> Ints:
-    """Places of the requests that go to the plain base model."""
+    """Places in 0 .. count - 1 of the requests that go to the plain base model, rising."""
     return np.flatnonzero(uniforms(seed, "base", count) < base_share)
 
 
 def checked_shares(adapters: Sequence[str], shares: Sequence[float]) -> Floats:
-    """The shares as an array.
+    """The shares as an array, shape (adapters,), checked but not scaled to 1.
 
     Raises:
         InputError: another number than adapters, negative, not finite, or all 0; or a name given twice.

@@ -33,7 +33,11 @@ _TICK_TOLERANCE_S: Final = 0.005  # Mooncake timestamps lie within 3 ms of multi
 
 
 def fit_arrivals(arrival_s: Floats) -> ArrivalModel:
-    """Fit profile, cascade and grid to arrivals from 0 (at least two, at different times)."""
+    """Fit profile, cascade and grid.
+
+    Args:
+        arrival_s: rising, from 0, shape (requests,); at least two, at different times.
+    """
     span_s = float(arrival_s[-1])
     rate_rps = (len(arrival_s) - 1) / span_s
     tick_s = tick_of(arrival_s)
@@ -63,7 +67,7 @@ def fit_arrivals(arrival_s: Floats) -> ArrivalModel:
 
 
 def tick_of(arrival_s: Floats) -> float:
-    """The whole number of seconds of which all arrivals are multiples, to 5 ms; 0 where there is none."""
+    """Whole seconds of which all arrivals (requests,) are multiples, to 5 ms; 0 where there are none."""
     whole = np.rint(arrival_s)
     if len(arrival_s) < 2 or np.abs(arrival_s - whole).max() > _TICK_TOLERANCE_S:
         return 0.0
@@ -71,7 +75,12 @@ def tick_of(arrival_s: Floats) -> float:
 
 
 def relative_variance(arrival_s: Floats, window_s: float) -> float:
-    """V(w), see above; 0 where there are fewer than four whole windows."""
+    """V(w) of this module's docstring, a bare ratio; 0 where there are fewer than four whole windows.
+
+    Args:
+        arrival_s: rising, shape (requests,).
+        window_s: w.
+    """
     number = counts(arrival_s, window_s)
     if len(number) < _FEWEST_WINDOWS or not number.any():
         return 0.0
@@ -97,7 +106,14 @@ def cascade_clock(model: ArrivalModel, rate_rps: float, duration_s: float, rng: 
 
 
 def clock_of(rates: Floats, width_s: float, duration_s: float, total: float) -> Clock:
-    """A clock from rates in windows of one width, cut at `duration_s`, with `total` expected arrivals."""
+    """A clock from rates in windows of one width, cut at `duration_s`, with `total` expected arrivals.
+
+    Args:
+        rates: of the windows, in any unit, since the total scales them, shape (windows,).
+        width_s: of one window.
+        duration_s: where the clock ends.
+        total: expected arrivals up to there. All rates 0: they come evenly.
+    """
     edges = np.arange(len(rates) + 1) * width_s
     expected = np.concatenate(([0.0], np.cumsum(rates)))
     cut = np.append(edges[edges < duration_s], duration_s)

@@ -107,26 +107,40 @@ def describe(trace: Trace) -> Description:
 
 
 def gap_cv(arrival_s: Floats) -> float | None:
-    """Coefficient of variation of the gaps; None below three arrivals or without a gap."""
+    """Coefficient of variation of the gaps: 1 for Poisson; None below three arrivals or without a gap.
+
+    Args:
+        arrival_s: rising, shape (requests,).
+    """
     gaps = np.diff(arrival_s)
     return float(gaps.std() / gaps.mean()) if len(gaps) > 1 and gaps.mean() > 0 else None
 
 
 def counts(arrival_s: Floats, window_s: float) -> Ints:
-    """Arrivals in each whole window from 0 to the last arrival."""
+    """Arrivals (requests,), seconds, counted in each whole window from 0 to the last, shape (windows,)."""
     windows = int(arrival_s[-1] // window_s) if len(arrival_s) else 0
     place = (arrival_s // window_s).astype(np.int64)
     return np.bincount(place[place < windows], minlength=windows)
 
 
 def dispersion(arrival_s: Floats, window_s: float) -> float | None:
-    """Index of dispersion of counts; None below two whole windows."""
+    """Index of dispersion of counts, var N / mean N: 1 for Poisson; None below two whole windows.
+
+    Source: Cox and Lewis 1966, The Statistical Analysis of Series of Events.
+
+    Args:
+        arrival_s: rising, shape (requests,).
+        window_s: width of a window.
+    """
     number = counts(arrival_s, window_s)
     return float(number.var() / number.mean()) if len(number) > 1 and number.any() else None
 
 
 def rank_correlation(one: Ints, other: Ints) -> float | None:
-    """Spearman's rank correlation, ties at their mean rank; None where one of them does not vary."""
+    """Spearman's rank correlation of two columns (requests,), -1 to 1, ties at their mean rank.
+
+    None where one of them does not vary.
+    """
     if len(one) < 2:
         return None
     a, b = _ranks(one), _ranks(other)

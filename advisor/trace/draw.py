@@ -41,7 +41,7 @@ def generator(seed: int, column: Column, stream: int = 0) -> np.random.Generator
 
 
 def uniforms(seed: int, column: Column, count: int, stream: int = 0) -> Floats:
-    """`count` numbers in [0, 1); the first ones do not depend on `count`."""
+    """Numbers in [0, 1), shape (count,); the first ones do not depend on `count`."""
     return generator(seed, column, stream).random(count)
 
 

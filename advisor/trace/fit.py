@@ -161,7 +161,7 @@ def _on_grid(arrival_s: Floats, model: FittedModel) -> Floats:
 
 def _of_clients(model: FittedModel, mix: FittedModel, rate_rps: float, duration_s: float, seed: int) -> Trace:
     """One stationary renewal process a client, on the clock of the profiles; then some go to the base."""
-    total = sum(client.share for client in mix.clients)
+    total = float(np.cumsum([client.share for client in mix.clients])[-1])  # in order, on every Python
     parts = []
     for place, client in enumerate(mix.clients):
         expected = rate_rps * duration_s * client.share / total

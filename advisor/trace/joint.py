@@ -23,7 +23,12 @@ _REQUESTS_PER_CELL: Final = 8  # on average at least, so that no cell tells of a
 
 
 def fit_lengths(prompt: Ints, output: Ints) -> LengthModel:
-    """Fit marginals and dependence (at least one request)."""
+    """Fit marginals and dependence.
+
+    Args:
+        prompt: tokens, shape (requests,); at least one request.
+        output: tokens, of the same requests.
+    """
     side = min(_MOST_CELLS, int(np.sqrt(len(prompt) / _REQUESTS_PER_CELL)))
     cells: tuple[tuple[float, ...], ...] = ()
     if side > 1:
@@ -37,13 +42,13 @@ def fit_lengths(prompt: Ints, output: Ints) -> LengthModel:
 
 
 def quantiles(tokens: Ints, probabilities: tuple[float, ...] = PROBABILITIES) -> QuantileLength:
-    """The quantile table of observed lengths; a length that many requests share stays a step."""
+    """The quantile table of observed tokens (requests,); a length that many requests share stays a step."""
     values = np.quantile(tokens, probabilities, method="inverted_cdf").astype(float)
     return QuantileLength(kind="quantiles", probabilities=probabilities, tokens=tuple(values.tolist()))
 
 
 def draw_ranks(model: LengthModel, count: int, seed: int, stream: int = 0) -> tuple[Floats, Floats]:
-    """Places in [0, 1) of prompt and output within their distributions, dependent as fitted."""
+    """Places in [0, 1) of prompts and outputs in their distributions, each (count,), dependent as fitted."""
     prompt = uniforms(seed, "prompt_tokens", count, stream)
     output = uniforms(seed, "output_tokens", count, stream)
     side = len(model.cells)

@@ -13,7 +13,7 @@ _Z95: Final = 1.6448536269514722  # standard normal quantile at 0.95
 
 
 def lengths(law: Length, uniform: Floats) -> Ints:
-    """Tokens at the given places in [0, 1) of the law's distribution; whole, at least 1."""
+    """Tokens at the given places in [0, 1) of the law's distribution; same shape, whole, at least 1."""
     match law:
         case FixedLength():
             return np.full(len(uniform), law.tokens, dtype=np.int64)
@@ -26,7 +26,7 @@ def lengths(law: Length, uniform: Floats) -> Ints:
 
 
 def whole(tokens: Floats) -> Ints:
-    """Rounded, at least 1."""
+    """Tokens rounded to whole ones, at least 1; same shape."""
     return np.maximum(np.rint(tokens), 1).astype(np.int64)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import streamlit as st
 
 from advisor.plots.theme import dressed
-from advisor.report.sections import Figure, Section
+from advisor.report.section import Figure, Section
 from advisor.tables import ranking, units
 from advisor.tables.table import Column, Table, escape
 from advisor.web import state

@@ -53,32 +53,32 @@ class Runs:
 
 
 def ttft_ms(run: SimResult | ReplayResult, mine: Bools) -> float:
-    """Median time to first token."""
+    """Median time to first token, ms, of the finished requests that `mine` (requests,) marks."""
     return 1e3 * float(np.median(run.ttft_s[mine & run.done]))
 
 
 def ttft_p90_ms(run: SimResult | ReplayResult, mine: Bools) -> float:
-    """90th percentile of the time to first token."""
+    """90th percentile of the time to first token, ms, of the same."""
     return 1e3 * float(np.percentile(run.ttft_s[mine & run.done], 90))
 
 
 def tpot_ms(run: SimResult | ReplayResult, mine: Bools) -> float:
-    """Median time per output token."""
+    """Median time per output token, ms, of the same."""
     return 1e3 * float(np.median(run.tpot_s[mine & run.done]))
 
 
 def mean_tpot_ms(run: SimResult | ReplayResult, mine: Bools) -> float:
-    """Mean time per output token."""
+    """Mean time per output token, ms, of the same."""
     return 1e3 * float(np.mean(run.tpot_s[mine & run.done]))
 
 
 def rps(run: SimResult | ReplayResult, mine: Bools) -> float:
-    """Requests a second up to the last answer's end."""
+    """Finished requests of `mine` a second, up to the last answer's end."""
     return float(np.count_nonzero(mine & run.done)) / float(np.nanmax(run.last_token_s))
 
 
 def acceptance_length(run: SimResult | ReplayResult, mine: Bools) -> float:
-    """Tokens a verify step."""
+    """Tokens a verify step, the target's own included; 1 where none was drafted."""
     done = mine & run.done
     steps = int(run.verify_steps[done].sum())
     return float((run.output_tokens[done] - 1).sum()) / steps if steps else 1.0

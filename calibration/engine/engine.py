@@ -252,7 +252,11 @@ class Engine:
         return self._store.names
 
     def merge_adapter(self, path: str | Path) -> float:
-        """Merge an adapter folder into the weights, while no request is under way; returns the seconds."""
+        """Merge an adapter folder into the weights, while no request is under way; returns the seconds.
+
+        Raises:
+            InputError: requests are under way, an adapter is merged already, or the folder does not fit.
+        """
         self._check_idle("merge")
         if self._merged is not None:
             raise InputError(f"merge: {self._merged.folder} is merged; allowed: one. Unmerge it first.")
@@ -263,7 +267,11 @@ class Engine:
         return self._weights_changed(described, start)
 
     def unmerge_adapter(self) -> float:
-        """Read the merged modules of the base again; returns the seconds."""
+        """Read the merged modules of the base again; returns the seconds.
+
+        Raises:
+            InputError: requests are under way, or nothing is merged.
+        """
         self._check_idle("unmerge")
         if self._merged is None:
             raise InputError("unmerge: no adapter is merged.")

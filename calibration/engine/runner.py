@@ -69,6 +69,9 @@ class Runner:
 
         Positions are tabled as far as the KV cache and the model go, and `drafts` further, for tokens
         that are drafted behind the end and never kept.
+
+        Raises:
+            InputError: another dtype than the known, or a folder that is no model which is served here.
         """
         architecture = read_architecture(model_dir)
         wanted = architecture.stored_dtype if dtype == "auto" else dtype

@@ -36,7 +36,11 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor, read from the header alone; refuses a tensor that is not 16- or 32-bit float."""
+    """Shape of each tensor, read from the header alone.
+
+    Raises:
+        InputError: the file is broken, or a tensor is not 16- or 32-bit float.
+    """
     with opened(path) as handle:
         shapes = {}
         for name in handle.keys():  # noqa: SIM118 - the handle is no mapping

@@ -142,7 +142,11 @@ def read_weights(model_dir: str | Path, architecture: Architecture, dtype: torch
 
 
 def read_module(model_dir: str | Path, layer: int, module: str) -> Tensor:
-    """Read one linear module's weight again (d_out, d_in), in its stored dtype."""
+    """Read one linear module's weight again (d_out, d_in), in its stored dtype.
+
+    Raises:
+        InputError: no file of the folder holds it any more.
+    """
     name = f"{module_path(layer, module)}.weight"
     for file in _files(Path(model_dir)):
         with opened(file) as handle:

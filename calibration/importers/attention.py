@@ -152,7 +152,11 @@ class DecodeTable:
         self._cache_bytes = _CACHE_BYTES.get(tables.system, 50e6)
 
     def fit(self, heads: Heads) -> DecodeFit:
-        """Fit each number of sequences on its own; one without large contexts takes its neighbour's slope."""
+        """Fit each number of sequences on its own; one without large contexts takes its neighbour's slope.
+
+        Raises:
+            InputError: the table holds no large contexts for so many heads.
+        """
         table = _by_heads(self._rows, heads, ("batch_size", "step"))
         cache_tokens = _CACHE_MARGIN * self._cache_bytes / (2.0 * self._key_bytes * heads.key * heads.size)
         lines = [_Line.of(table, count, cache_tokens) for count in SEQUENCES]

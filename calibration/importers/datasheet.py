@@ -112,8 +112,7 @@ def datasheet_profile(
         one.model_copy(update={"drafts": tuple(_marked(d, 1.5) for d in drafts_of(one, known, device))})
         for one in known
     )
-    shared = carried.carried()
-    disk, slot = carried.loads(device)
+    shared, (disk, slot) = carried.carried(), carried.loads(device)
     return Profile(
         schema_version=1,
         name=f"{device.name.casefold().replace(' ', '_').replace('-', '_')}-{ENGINE}-datasheet",

@@ -68,7 +68,14 @@ class Split:
 
 
 def dense_gemms_s(table: GemmTable, model: ModelShape, tensor_parallel: int, tokens: Array) -> Array:
-    """Seconds of all layers' matrix products."""
+    """Seconds of all layers' matrix products on one device, for each number of tokens; like `tokens`.
+
+    Args:
+        table: measured seconds by (m, n, k).
+        model: its layers and sizes.
+        tensor_parallel: devices that share the products.
+        tokens: new tokens of a step, m of each product.
+    """
     split = Split.of(model, tensor_parallel)
     return np.asarray(model.layers * sum(table.at(tokens, n, k) for n, k in split.products))
 
@@ -106,7 +113,9 @@ def head_s(
 
 
 def rising(values: Array) -> Array:
-    """The nearest rising curve in the least-squares sense of logs (pool adjacent violators).
+    """The nearest rising curve in the least-squares sense of logs, same shape and unit; values above 0.
+
+    Pool adjacent violators (Ayer et al. 1955).
 
     Measured tables dip where kernels change; a larger step is not faster on an engine that could pad.
     """
@@ -123,7 +132,12 @@ def rising(values: Array) -> Array:
 def knots(x: Array, y: Array, *, error: float) -> Array:
     """Indices of points between which straight lines stay within `error` (relative) of all the others.
 
-    Douglas and Peucker's splitting with relative error. The first and the last point always stay.
+    Splitting as of Douglas and Peucker 1973, with relative error. The first and the last point always stay.
+
+    Args:
+        x: rising, shape (points,).
+        y: not 0, shape (points,).
+        error: allowed |line / y - 1|.
     """
     keep = {0, len(x) - 1}
     stack = [(0, len(x) - 1)]

@@ -76,6 +76,9 @@ def gemm_table(tables: Tables, dtype: str) -> GemmTable | None:
     Holes (shapes that did not fit the measuring device) are filled from the next smaller shape in
     proportion to the size; of repeats the (upper) median counts. Per-tensor fp8 only, because block scales
     are another kernel.
+
+    Raises:
+        InputError: m, n or k has a single value, so that nothing can be interpolated.
     """
     rows = tables.rows("gemm", ("gemm_dtype", "m", "n", "k", "latency")).where(gemm_dtype=_DTYPES[dtype])
     if not len(rows):

@@ -8,6 +8,7 @@ host behind the device: epsilon is what their TPOT holds beyond the device terms
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def read_ticks(folder: Path) -> list[Tick]:
     """Seconds of the RTX PRO 6000 run in which requests waited, so that the engine never idled.
 
     The context is that of the requests between their first and last token, half a second before the tick.
+
+    Raises:
+        InputError: a file or column is missing, or no second has waiting requests.
     """
     requests = [
         tuple(float(row[name]) for name in ("first_token_s", "last_token_s", "input_tokens", "output_tokens"))
@@ -97,7 +101,7 @@ def read_ticks(folder: Path) -> list[Tick]:
             continue
         moment = float(row["t"]) - 0.5
         running = [r for r in requests if r[0] <= moment < r[1]]
-        context = sum(r[2] + r[3] * (moment - r[0]) / (r[1] - r[0]) for r in running)
+        context = math.fsum(r[2] + r[3] * (moment - r[0]) / (r[1] - r[0]) for r in running)
         ticks.append(
             Tick(
                 int(row["running"]),
@@ -120,8 +124,8 @@ def busy_shares(profile: Profile, terms: ModelTerms, ticks: list[Tick], *, chunk
     shares = []
     for tick in ticks:
         count = tick.running
-        decode = sum(clock.parts(Batch(count, tick.context_tokens, outputs=count)))
-        mixed = sum(clock.parts(Batch(count, tick.context_tokens, ((chunk, 0),), count + 1)))
+        decode = clock.parts(Batch(count, tick.context_tokens, outputs=count)).total
+        mixed = clock.parts(Batch(count, tick.context_tokens, ((chunk, 0),), count + 1)).total
         shares.append(
             tick.output_tokens_per_s / count * decode + tick.prompt_tokens_per_s * (mixed - decode) / chunk
         )

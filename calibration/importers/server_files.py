@@ -40,7 +40,11 @@ class Run:
 
 
 def read_runs(folder: Path, model: str) -> list[Run]:
-    """Read the estimator runs of one model (its name in the files); failed runs are left out."""
+    """Read the estimator runs of one model (its name in the files); failed runs are left out.
+
+    Raises:
+        InputError: the file is missing, or has no runs of the model.
+    """
     runs = []
     for row in csv_rows(
         folder / RUNS, ("experiment", "model", "case", "completed", "duration", "mean_tpot_ms")
@@ -68,7 +72,11 @@ def read_runs(folder: Path, model: str) -> list[Run]:
 
 
 def read_capacity(folder: Path, model: str) -> list[tuple[int, int, float]]:
-    """(slots, rank, KV tokens) of every engine that started."""
+    """(slots, rank, KV tokens) of every engine that started.
+
+    Raises:
+        InputError: the file is missing, or has fewer than three such rows of the model.
+    """
     rows = [
         (int(row["max_loras"]), int(row["max_lora_rank"]), float(row["kv_cache_tokens"]))
         for row in csv_rows(

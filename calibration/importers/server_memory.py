@@ -50,6 +50,9 @@ def fit_loads(folder: Path, model: str, shape: ModelShape, source: str) -> LoadF
         model: name in the files.
         shape: sizes, for the bytes of an adapter.
         source: `disk` or `memory` (CPU to slot), as in the file.
+
+    Raises:
+        InputError: the file is missing, or has no such loads of the model.
     """
     rows = [
         (int(row["adapter_rank"]), 1e-3 * float(row["load_ms"]))

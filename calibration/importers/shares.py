@@ -85,7 +85,18 @@ def shares_of(profiles: Sequence[Profile]) -> Shares:
 
 
 def ceilings(device: Device, dtype: WeightsDtype, tokens: Array, n: float, k: float) -> tuple[Array, Array]:
-    """Seconds of (m, k) x (k, n): bytes at the memory's rate, operations at the peak rate."""
+    """Seconds of (m, k) x (k, n) as the memory and as the arithmetic bound them; each like `tokens`.
+
+    Weights are read once, inputs read in the weights' type, outputs written in 16 bit: bytes over the
+    memory's rate; 2·m·n·k operations over the peak rate (the roofline of Williams et al. 2009).
+
+    Args:
+        device: its rates, bytes/s and FLOP/s.
+        dtype: of the weights.
+        tokens: m, for each point.
+        n: output features.
+        k: input features.
+    """
     peak = device.bf16_flops_per_s
     if dtype is WeightsDtype.FP8 and device.fp8_flops_per_s:
         peak = device.fp8_flops_per_s
@@ -96,21 +107,35 @@ def ceilings(device: Device, dtype: WeightsDtype, tokens: Array, n: float, k: fl
 def layer_ceilings(
     device: Device, model: ModelShape, tensor_parallel: int, tokens: Array
 ) -> tuple[Array, Array]:
-    """The four packed products of one layer together."""
+    """Memory's and arithmetic's seconds (see `ceilings`) of one layer's four packed products together."""
     products = Split.of(model, tensor_parallel).products
     parts = [ceilings(device, model.weights_dtype, tokens, n, k) for n, k in products]
     return np.sum([b for b, _ in parts], axis=0), np.sum([c for _, c in parts], axis=0)
 
 
 def at_intensity(shares: Array, memory_s: Array, compute_s: Array) -> Array:
-    """Shares between the known intensities, linear in log x, held beyond."""
+    """Share of the ceiling that is reached at each point: between INTENSITIES linear in log x, held beyond.
+
+    Args:
+        shares: at INTENSITIES, bare ratios.
+        memory_s: the memory's seconds, shape (points,).
+        compute_s: the arithmetic's; x is compute_s / memory_s.
+    """
     return np.asarray(np.interp(np.log(compute_s / memory_s), np.log(INTENSITIES), shares))
 
 
 def pair_ceiling_s(
     device: Device, model: ModelShape, tensor_parallel: int, new: Array, context: Array
 ) -> Array:
-    """Seconds of one layer's prompt attention: 4 · heads · size operations a pair, or reading the keys."""
+    """Seconds of one layer's prompt attention: 4 · heads · size operations a pair, or reading the keys.
+
+    Args:
+        device: its rates.
+        model: its heads.
+        tensor_parallel: devices that share the heads.
+        new: tokens of the chunk, q, shape (points,); each meets the context and half of its own chunk.
+        context: tokens before it, same shape.
+    """
     split = Split.of(model, tensor_parallel)
     pairs = new * (context + 0.5 * new)
     read = 4.0 * split.key * (context + new)

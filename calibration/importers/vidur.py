@@ -8,6 +8,7 @@ attention tables are not read: attention, head, all-reduce, LoRA and the rest ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -143,7 +144,7 @@ def _read_medians(file: Path, gpu: str) -> Layers:
 
 def _add(found: Layers, model: str, degree: int, tokens: int, milliseconds: list[str], file: str) -> None:
     try:
-        seconds = 1e-3 * sum(map(float, milliseconds))
+        seconds = 1e-3 * math.fsum(map(float, milliseconds))
     except ValueError:
         seconds = 0.0
     if not 0.0 < seconds < np.inf:

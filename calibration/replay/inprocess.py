@@ -70,7 +70,6 @@ class _Run:
         self._start_s = 0.0
         self._free_s = 0.0  # when the engine's last step was over: nothing can be entered within a step
         self._before = dict(_totals(engine))
-        self._steps_before = engine.books.counters.steps
 
     def go(self, tell: Progress) -> None:
         """Until all are answered: enter what is due, step; idle, sleep until the next is due."""

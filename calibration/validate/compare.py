@@ -122,7 +122,10 @@ class Distance(Spec):
 
 
 def distance(left: Floats, right: Floats) -> Distance:
-    """Kolmogorov-Smirnov and normalised Wasserstein distance of two samples; of an empty one: 1."""
+    """Kolmogorov-Smirnov and Wasserstein distance of two samples (any unit, any size); of an empty one: 1.
+
+    Both are bare ratios: Wasserstein's is the mean way that probability moves over the mean of `right`.
+    """
     if not len(left) or not len(right):
         return Distance(kolmogorov_smirnov=1.0, wasserstein=1.0)
     from scipy.stats import ks_2samp, wasserstein_distance

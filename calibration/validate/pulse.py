@@ -76,7 +76,7 @@ def step_times(clock: StepClock, steps: Iterable[StepRecord]) -> tuple[float, fl
     took_s = foreseen_s = 0.0
     for step in steps:
         took_s += step.end_s - step.start_s - step.load_s
-        foreseen_s += sum(clock.parts(step.batch))
+        foreseen_s += clock.parts(step.batch).total
     return took_s, foreseen_s
 
 

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
 import pytest
 
 from advisor.plots import cost, load, theme, why
 from advisor.recommendation import CAUSE_WORDS, Recommendation
-from advisor.sim.result import CAUSES, SimResult
+from advisor.sim.result import CAUSES
 from advisor.spec.spec import Origin
 from advisor.steptime.batch import COMPONENTS
 from advisor.tables import ranking
@@ -31,20 +30,7 @@ def charts(rec: Recommendation) -> dict[str, Any]:
         "knee": load.knee(rec, rec.knee, "ttft"),
         "slots": load.slots(rec.slots),
         "ranges": load.ranges([(o.key, o) for o in rec.options], "e2e"),
-        "distribution": load.distribution([("a", result())], "ttft"),
     }
-
-
-def result() -> SimResult:
-    requests = 50
-    zeros, ints = np.zeros(requests), np.zeros(requests, dtype=np.int64)
-    first, causes = np.linspace(0.01, 0.5, requests), np.zeros((requests, len(CAUSES)))
-    return SimResult(
-        arrival_s=zeros, scheduled_s=zeros, first_token_s=first, last_token_s=first + 1.0,
-        prompt_tokens=ints + 9, output_tokens=ints + 5, cached_tokens=ints, adapter=ints, replica=ints,
-        preemptions=ints, verify_steps=ints, ttft_causes_s=causes, decode_causes_s=causes, end_s=2.0,
-        steps=1, step_time_s=1.0, loads_from_disk=0, loads_to_slot=0, load_s=0.0,
-    )  # fmt: skip
 
 
 def values(spec: Any, key: str) -> Iterator[Any]:
@@ -144,12 +130,6 @@ def test_every_cause_has_a_word_and_a_colour() -> None:
 def test_every_origin_has_its_line_and_its_colour() -> None:
     assert list(theme.ORIGIN_DASHES) == list(theme.ORIGIN_COLOURS) == list(Origin)
     assert len({tuple(dash) for dash in theme.ORIGIN_DASHES.values()}) == len(Origin)
-
-
-def test_a_distribution_is_aggregated(rec: Recommendation) -> None:
-    (rows,) = load.distribution([("a", result())], "ttft").to_dict()["datasets"].values()
-    assert len(rows) == 201
-    assert rows[-1]["ms"] == pytest.approx(500)
 
 
 @pytest.mark.parametrize("numbers", [[], [0.0], [5.0], [1.0, 1e9], [1e-6, 3e-6]])

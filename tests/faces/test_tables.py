@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.recommendation import Recommendation
-from advisor.tables import fronts, ranking, reasons, units
+from advisor.tables import detail, fronts, ranking, reasons, units
 from advisor.tables.table import Column, Table, escape
 from advisor.text import Style, clean, columns_width, table
 
@@ -38,8 +38,8 @@ def every_table(rec: Recommendation) -> dict[str, Table]:
     assert rec.slots
     assert best.memory
     tables = (
-        ranking.ranking(rec), ranking.refused(rec), ranking.checks(best), ranking.workload(rec.workload),
-        ranking.settings(best), reasons.differences(rec.explanation),
+        ranking.ranking(rec), ranking.refused(rec), ranking.checks(best), detail.workload(rec.workload),
+        detail.settings(best), reasons.differences(rec.explanation),
         reasons.causes(rec.explanation.base, rec.explanation.deployment), reasons.knee(rec.knee),
         reasons.slots(rec.slots), reasons.memory(best.memory), reasons.turns(rec, rec.turns),
         reasons.terms(rec.terms), fronts.fronts(rec), fronts.spread(best),

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from advisor.cli.root import root
 from advisor.errors import InputError
 from advisor.trace import load_trace
-from advisor.trace.cli import trace as group
 
 ROWS = "arrival_s,prompt_tokens,output_tokens,model\n" + "".join(
     f"{i / 4},{10 + i % 90},{1 + i % 7},m{i % 3}\n" for i in range(200)
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(command: str, stdin: str | None = None) -> Result:
-    result = CliRunner().invoke(group, shlex.split(command), input=stdin)
+    result = CliRunner().invoke(root, ["trace", *shlex.split(command)], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit | InputError):
         raise result.exception
     return result

@@ -64,7 +64,7 @@ def _look(inside: Inside) -> None:
     from advisor.inside.states import states_of
     from advisor.plots.inside import overview
     from advisor.report.inside import timeline
-    from advisor.report.sections import Figure
+    from advisor.report.section import Figure
 
     replica = 0
     if inside.replicas > 1:

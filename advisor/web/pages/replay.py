@@ -11,7 +11,7 @@ import streamlit as st
 from advisor.errors import AdvisorError, InputError
 from advisor.held import Held, held_of
 from advisor.profile import find_profiles
-from advisor.report.sections import Section
+from advisor.report.section import Section
 from advisor.web import child, show, watch
 from advisor.web.parts import measured
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from advisor.errors import AdvisorError
 from advisor.recommendation import WorkloadFacts
-from advisor.tables import ranking
+from advisor.tables import detail
 from advisor.web import show, state
 from advisor.web.answers import key_of
 from advisor.web.question import Question
@@ -30,7 +30,7 @@ def show_understood() -> bool:
 
 
 def _facts(facts: WorkloadFacts) -> None:
-    rows = ranking.workload(facts).written()
+    rows = detail.workload(facts).written()
     st.markdown("\n".join(f"- {show.plain(name)}: **{show.plain(value)}**" for name, value in rows))
     for note in facts.notes:
         st.caption(show.plain(note))
