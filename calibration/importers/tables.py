@@ -108,6 +108,7 @@ def read_rows(path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...]
         if missing:
             raise InputError(f"{name}: lacks the column {missing[0]}; has: {', '.join(known)}.")
         table = parquet.read_table(path, columns=[*columns, *(c for c in optional if c in known)])
+        table.validate(full=True)
     except (OSError, ArrowException, UnicodeDecodeError) as error:
         said = (str(error).splitlines() or [""])[0]
         raise InputError(f"{name}: cannot be read as parquet: {said:.120}") from None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch", reason="no torch; install the extra calibrate")
 
-from tests.fuzz.seeds import as_json, as_lines, gzipped
+from tests.fuzz.seeds import REPLAY, as_json, as_lines, gzipped, parquet
 from tests.fuzz.targets import TARGETS
 
 _DEEP = b"[" * 1500 + b"]" * 1500
@@ -18,8 +21,22 @@ _JOURNAL = b'{"fingerprint": {"trace": "t", "seed": 0}}\n'
 _POINTS = TARGETS["published points"].good()[0]
 _RUNS = TARGETS["runs of a server"].good()[0]
 _PARQUET = TARGETS["trace in Parquet, bytes"].good()[0]
-_RULE = {"id": "x", "when": ["unmerged"], "verdict": "warn", "reason": "{engine:999999999}", "mend": "m", "source": "s",
-         "date": "d"}  # fmt: skip
+_NO_TEXT = pa.array([b"a", b"t\xb9"]).view(pa.string())
+_FITTED = json.loads(TARGETS["fitted workload"].good()[0])
+_RULE = {
+    "id": "x", "when": ["unmerged"], "verdict": "warn", "reason": "{engine:999999999}", "mend": "m",
+    "source": "s", "date": "d",
+}  # fmt: skip
+
+
+def _replay(**columns: Any) -> bytes:
+    """The golden replay's first two rows with other columns."""
+    table = pq.read_table(REPLAY).slice(0, 2)
+    sink = pa.BufferOutputStream()
+    whole = {name: columns.get(name, table.column(name)) for name in table.column_names}
+    pq.write_table(pa.table(whole).replace_schema_metadata(table.schema.metadata), sink)
+    return bytes(sink.getvalue())
+
 
 FOUND = {
     "a cell that is no number": (
@@ -105,6 +122,17 @@ FOUND = {
         as_json({"schema_version": 1, "rules": [{**_RULE, "reason": "{engine.__class__}"}]}),
         "braces name only engine",
     ),
+    "a field called [key]": (
+        "fitted workload",
+        as_json(_FITTED | {"[key]": 1}),
+        "['[key]']: no such field",
+    ),
+    "an adapter that is no text": (
+        "trace in Parquet, bytes",
+        parquet({"arrival_s": [0, 1], "prompt_tokens": [1, 2], "output_tokens": [1, 2], "adapter": _NO_TEXT}),
+        "is not a Parquet file",
+    ),
+    "a status that is no text": ("replay result, bytes", _replay(status=_NO_TEXT), "is no replay result"),
 }
 """Name: (target, content, a part of the sentence)."""
 
