@@ -15,12 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from benchmarks._page import replace_block
 from tests.fuzz.job import Job, Report
 
+LACKS: Final = "" if find_spec("atheris") else "no atheris; it has wheels for Linux on x86-64 alone"
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "security.md"
 _STATUS: Final = re.compile(r"^#(\d+)\s.*\bcov: (\d+) ft: (\d+)", re.MULTILINE)
@@ -110,7 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzz all targets, or those named; 1: there are faults."""
     from tests.fuzz.targets import TARGETS
 
-    options = _options(list(TARGETS)).parse_args(arguments)
+    parser = _options(list(TARGETS))
+    options = parser.parse_args(arguments)
+    if LACKS:
+        parser.error(LACKS)
     folder = Path(options.folder or tempfile.mkdtemp(prefix="fuzz-"))
     rows = []
     for row in run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -17,11 +16,10 @@ from tests.fuzz.mutate import Mutator
 from tests.fuzz.targets import TARGETS
 
 INPUTS = int(os.environ.get("LORA_ADVISOR_GUIDED", "400"))
-LACKS = "" if importlib.util.find_spec("atheris") else "no atheris; it has wheels for Linux on x86-64 alone"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(LACKS), reason=LACKS)
+@pytest.mark.skipif(bool(guided.LACKS), reason=guided.LACKS)
 def test_every_target_takes_what_the_guided_fuzzer_finds(tmp_path: Path) -> None:
     rows = list(guided.run(list(TARGETS), inputs=INPUTS, seed=0, seconds=0, folder=tmp_path))
     assert [row.target for row in rows] == list(TARGETS)
@@ -32,7 +30,7 @@ def test_every_target_takes_what_the_guided_fuzzer_finds(tmp_path: Path) -> None
         assert row.edges > 5, "code without counters"
 
 
-@pytest.mark.skipif(bool(LACKS), reason=LACKS)
+@pytest.mark.skipif(bool(guided.LACKS), reason=guided.LACKS)
 def test_faults_are_found_told_once_and_kept(tmp_path: Path) -> None:
     """`tests.fuzz.broken` has a reader that breaks in three ways."""
     (row,) = guided.run(
