@@ -15,8 +15,18 @@ FormName = Literal["bytes", "json", "lines", "yaml", "csv"]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
 class _Writer(yaml.SafeDumper):
     """Writes what stands in two places twice, as readers refuse aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _FastWriter(_Dumper):  # type: ignore[misc]
+    """The same in C, which has no bytes for half characters."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -43,8 +53,11 @@ def _as_lines(value: Any) -> bytes:
 
 
 def _yaml(value: Any) -> bytes:
-    written: bytes = yaml.dump(value, Dumper=_Writer, allow_unicode=False, sort_keys=False, encoding="utf-8")
-    return written
+    try:
+        text: str = yaml.dump(value, Dumper=_FastWriter, allow_unicode=False, sort_keys=False)
+    except UnicodeEncodeError:
+        text = yaml.dump(value, Dumper=_Writer, allow_unicode=False, sort_keys=False)
+    return text.encode()
 
 
 def _cells(content: bytes) -> list[list[str]]:
