@@ -25,6 +25,7 @@ from tests.fuzz.job import Job, Report
 LACKS: Final = "" if find_spec("atheris") else "no atheris; it has wheels for Linux on x86-64 alone"
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "security.md"
+_MEMORY: Final = "/dev/shm"
 _STATUS: Final = re.compile(r"^#(\d+)\s.*\bcov: (\d+) ft: (\d+)", re.MULTILINE)
 
 
@@ -116,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if LACKS:
         parser.error(LACKS)
-    folder = Path(options.folder or tempfile.mkdtemp(prefix="fuzz-"))
+    memory = _MEMORY if Path(_MEMORY).is_dir() else None
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="fuzz-", dir=memory))
     rows = []
     for row in run(
         options.target or list(TARGETS),
@@ -141,7 +143,7 @@ def _options(names: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--inputs", type=int, default=100_000, help="of each target")
     parser.add_argument("--seconds", type=int, default=0, help="of each target at most; 0: no limit")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", default=None, help="for contents, corpora, logs; else a temporary one")
+    parser.add_argument("--folder", default=None, help="for contents, corpora, logs; a temporary one")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/security.md")
     return parser
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch", reason="no torch; install the extra calibrate")
 
-from tests.fuzz.seeds import REPLAY, as_json, as_lines, gzipped, parquet
+from tests.fuzz.seeds import REPLAY, RUNS, as_json, as_lines, gzipped, parquet
 from tests.fuzz.targets import TARGETS
 
 _DEEP = b"[" * 1500 + b"]" * 1500
@@ -131,6 +131,11 @@ FOUND = {
         "trace in Parquet, bytes",
         parquet({"arrival_s": [0, 1], "prompt_tokens": [1, 2], "output_tokens": [1, 2], "adapter": _NO_TEXT}),
         "is not a Parquet file",
+    ),
+    "a latency below nought": (
+        "table of runs",
+        RUNS.replace(b",20,50", b",20,-50"),
+        "2 are left out. The first: ttft_mean_ms is '-50', below 0",
     ),
     "a status that is no text": ("replay result, bytes", _replay(status=_NO_TEXT), "is no replay result"),
 }
