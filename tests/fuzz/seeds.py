@@ -173,9 +173,15 @@ def result(name: str) -> bytes:
 
 
 def fitted() -> bytes:
-    """A fitted workload with few clients."""
+    """A fitted workload, its tables cut down."""
     whole = json.loads((ROOT / "data" / "workloads" / "azure_code_2023.json").read_text(encoding="utf-8"))
-    return as_json({**whole, "clients": whole.get("clients", [])[:2]})
+    whole["arrivals"]["profile"] = whole["arrivals"]["profile"][:3]
+    whole["lengths"]["cells"] = [[1.0, 0.5], [0.5, 1.0]]
+    for kind in ("prompt_tokens", "output_tokens"):
+        length = whole["lengths"][kind]
+        for column in ("probabilities", "tokens"):
+            length[column] = [length[column][0], length[column][100], length[column][-1]]
+    return as_json(whole)
 
 
 def profile() -> bytes:
@@ -184,8 +190,13 @@ def profile() -> bytes:
 
 
 def recommendation() -> bytes:
-    """A whole answer of one option."""
+    """A whole answer, of each list the first two."""
     from tests.faces.example import example
 
-    answer = example()
-    return answer.model_copy(update={"options": answer.options[:1]}).model_dump_json().encode()
+    return as_json(_short(json.loads(example().model_dump_json())))
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(one) for key, one in value.items()}
+    return [_short(one) for one in value[:2]] if isinstance(value, list) else value
