@@ -70,7 +70,7 @@ def _step(spot: Spot, part: str | int) -> Spot:
     if len(members) > 1:
         branches = (*spot.branches, (spot.path, str(part)))
         return replace(spot, at=_member(spot.at, members, str(part)), branches=branches)
-    if part == "[key]":
+    if part == "[key]" and spot.key.kind is not None:  # else a field of a user who calls it so
         return replace(spot, at=spot.key, whole=spot.key, is_key=True)
     spot = replace(spot, path=(*spot.path, part))
     if is_model(kind):

@@ -153,6 +153,7 @@ def load_replay(path: str | Path) -> ReplayResult:
     try:
         # Arrow's threads, left over from a broken page, may abort the program when it ends.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table.validate(full=True)  # texts that are no UTF-8 show only when they are used
         raw = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError):
         raise InputError(f"{path}: is no replay result; {_ALLOWED}") from None

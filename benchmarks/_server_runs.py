@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.importers.server_files import csv_rows
+from calibration.importers.csvrows import csv_rows
 
 RUNS = "bsc_vllm_multilora_runs.csv.gz"
 FAMILY = "digital_twin_modelling/real_results"

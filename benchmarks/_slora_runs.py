@@ -11,7 +11,7 @@ import numpy as np
 from advisor.catalog.shapes import model
 from advisor.spec.model import ModelShape
 from advisor.trace.trace import BASE, Trace
-from calibration.importers.server_files import csv_rows
+from calibration.importers.csvrows import Row, csv_rows
 
 Kind = Literal["paper", "scaling", "merge"]
 PAPER = "slora_paper_runs.csv.gz"
@@ -167,7 +167,7 @@ def _names(adapters: int) -> tuple[str, ...]:
     return tuple(f"a{index}" for index in range(adapters))
 
 
-def _paper(folder: Path) -> list[dict[str, str]]:
+def _paper(folder: Path) -> list[Row]:
     needed = ("source_file", "gpu", "setting", "system", "num_adapters", "first_token_latency_avg_s")
     return csv_rows(folder / "e2e" / PAPER, needed)
 

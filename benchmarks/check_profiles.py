@@ -20,11 +20,11 @@ from advisor.spec.spec import WeightsDtype
 from advisor.tables.compared import compare
 from benchmarks.build_profiles import PROFILES, SYSTEMS, data_folder
 from calibration.importers.attention import CONTEXT_TOKENS, NEW_TOKENS, DecodeTable, Heads, PrefillTable
+from calibration.importers.csvrows import csv_rows
 from calibration.importers.datasheet import MEASURED, datasheet_profile
 from calibration.importers.gemms import cross_validation, gemm_table
 from calibration.importers.public_fits import busy_shares, predicted, read_ticks
 from calibration.importers.published import read_points
-from calibration.importers.server_files import csv_rows
 from calibration.importers.tables import find_tables
 from calibration.steady import steady_state
 

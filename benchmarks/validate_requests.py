@@ -30,7 +30,7 @@ from advisor.trace.trace import BASE, Trace
 from benchmarks._page import ROOT, replace_block, table
 from benchmarks._pairs import percent, plot_pairs, write_pairs
 from benchmarks.build_profiles import data_folder
-from calibration.importers.server_files import csv_rows
+from calibration.importers.csvrows import csv_rows
 from calibration.importers.serving_sim import import_serving_sim
 
 PAGE = ROOT / "docs" / "validation.md"

@@ -45,7 +45,7 @@ def _ids(line: str, where: str, model_dir: Path) -> list[int]:
     allowed = "allowed: a list of token ids, a text, or an object with prompt."
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{where}: is no JSON; {allowed}") from None
     if isinstance(value, dict):
         value = value.get("prompt")

@@ -7,6 +7,7 @@ A rule speaks when all the facts that it names hold, and when it is about this e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import Formatter
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -51,10 +52,16 @@ Fact = Situation | Trait
 
 
 def _fillable(reason: str) -> str:
+    """No width or attribute in the braces: {engine:999999999} would be as many spaces."""
     try:
-        reason.format(**dict.fromkeys(_WORDS, ""))
-    except (KeyError, IndexError, ValueError, AttributeError):
-        raise ValueError(f"text whose braces name only {', '.join(_WORDS)}") from None
+        known = all(
+            word is None or (word in _WORDS and not width and kind is None)
+            for _, word, width, kind in Formatter().parse(reason)
+        )
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"text whose braces name only {', '.join(_WORDS)}")
     return reason
 
 

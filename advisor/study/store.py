@@ -129,10 +129,11 @@ class Store:
     def _rows(self, file: Path) -> list[dict[str, Any]]:
         try:
             table = pq.read_table(file)
-        except (pa.ArrowException, OSError) as error:
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            said = (str(error).splitlines() or [""])[0]
             raise InputError(
-                f"{file}: cannot be read as Parquet ({str(error).splitlines()[0]}). "
-                "Remove it, or choose another --out."
+                f"{file}: cannot be read as Parquet ({said}). Remove it, or choose another --out."
             ) from None
         mark = (table.schema.metadata or {}).get(_MARK)
         if mark is None:

@@ -216,7 +216,8 @@ def _parquet(content: bytes, choose: Choose, source: str) -> Table:
         _check_rows(file.metadata.num_rows, source)
         layout = choose(tuple(file.schema_arrow.names))
         table = file.read(columns=sorted(set(layout.columns.values())), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)  # texts that are no UTF-8 show only when they are used
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: is not a Parquet file that can be read: {_first_line(error)}.") from None
     if not table.num_rows:
         raise InputError(f"{source}: holds no row; allowed: at least one request.")

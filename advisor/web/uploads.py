@@ -78,7 +78,7 @@ def keep(content: bytes, name: str, folder: Path) -> Upload:
         raise InputError("upload: is empty; allowed: a trace with one request a row.")
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem)[:_NAME].strip("-") or "trace"
     digest = hashlib.sha256(content).hexdigest()[:16]
-    kind = re.sub(r"[^a-z0-9.]+", "", ending)
+    kind = ".".join(part for part in ending.split(".")[-2:] if part in ENDINGS)
     path = f"{UPLOADS}/{safe}-{digest}.{kind}"
     if not (folder / path).exists():
         (folder / UPLOADS).mkdir(parents=True, exist_ok=True)

@@ -74,6 +74,7 @@ def endpoint(out: Path, *, force: bool, **given: Any) -> None:
         with progress() as tell:
             profile, findings = calibrate_endpoint(wish, tell)
         profile = profile.model_copy(update={"name": out.stem, "raw": {"samples": samples.name}})
+        findings.facts["created"] = profile.created.isoformat()  # tells which profile the samples are of
         save_findings(findings, samples)
         save_profile(profile, out)
     click.echo(_told(profile, out))

@@ -20,8 +20,8 @@ from advisor.spec.engine import EngineLimits
 from advisor.steptime.batch import Batch
 from advisor.steptime.clock import ProfileClock
 from calibration.fit import Fit, fit_non_negative
+from calibration.importers.csvrows import csv_rows
 from calibration.importers.published import Point, terms_of
-from calibration.importers.server_files import csv_rows
 from calibration.steady import Steady, steady_state
 
 _TICKS = "vllm_requests_RTXPRO6000_Llama-3.1-8B_timeseries.csv"
@@ -89,7 +89,7 @@ def read_ticks(folder: Path) -> list[Tick]:
         InputError: a file or column is missing, or no second has waiting requests.
     """
     requests = [
-        tuple(float(row[name]) for name in ("first_token_s", "last_token_s", "input_tokens", "output_tokens"))
+        tuple(row.number(name) for name in ("first_token_s", "last_token_s", "input_tokens", "output_tokens"))
         for row in csv_rows(
             folder / _REQUESTS, ("first_token_s", "last_token_s", "input_tokens", "output_tokens")
         )
@@ -97,17 +97,17 @@ def read_ticks(folder: Path) -> list[Tick]:
     columns = ("t", "running", "waiting", "gen_throughput", "prompt_throughput")
     ticks = []
     for row in csv_rows(folder / _TICKS, columns):
-        if float(row["waiting"]) < 1 or float(row["running"]) < 100:
+        if row.number("waiting") < 1 or row.number("running") < 100:
             continue
-        moment = float(row["t"]) - 0.5
+        moment = row.number("t") - 0.5
         running = [r for r in requests if r[0] <= moment < r[1]]
         context = math.fsum(r[2] + r[3] * (moment - r[0]) / (r[1] - r[0]) for r in running)
         ticks.append(
             Tick(
-                int(row["running"]),
+                row.whole("running"),
                 round(context),
-                float(row["gen_throughput"]),
-                float(row["prompt_throughput"]),
+                row.number("gen_throughput"),
+                row.number("prompt_throughput"),
             )
         )
     if not ticks:

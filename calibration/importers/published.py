@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.profile import ModelTerms, Profile
-from calibration.importers.server_files import csv_rows
+from calibration.importers.csvrows import csv_rows
 
 POINTS = "measured_ttft_tpot_agg.csv.gz"
 DENSE = ("Llama-3.1-8B", "Llama-3.1-70B", "Qwen3-32B")
@@ -68,12 +68,12 @@ def all_points(folder: Path) -> list[Point]:
                 system=row["system"],
                 version=row["backend_version"] or "of autumn 2025",
                 dump=row["dump"],
-                tensor_parallel=int(row["tp_size"]),
-                concurrency=int(float(row["silicon_concurrency"])),
-                prompt_tokens=int(row["isl"]),
-                output_tokens=int(row["osl"]),
-                tpot_s=1e-3 * float(row["silicon_tpot_ms"]),
-                ttft_s=1e-3 * float(row["silicon_ttft_ms"]),
+                tensor_parallel=row.whole("tp_size"),
+                concurrency=row.whole("silicon_concurrency"),
+                prompt_tokens=row.whole("isl"),
+                output_tokens=row.whole("osl"),
+                tpot_s=1e-3 * row.number("silicon_tpot_ms"),
+                ttft_s=1e-3 * row.number("silicon_ttft_ms"),
             )
         )
     return points

@@ -7,21 +7,22 @@ adapter loads, KV capacity. The one-hour runs of the same repository are left fo
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.files import read_bytes
+from calibration.importers.csvrows import csv_rows
 
 SOURCE = "FerranAgulloLopez/GPULLMAdapterOptimization @ bae36e2dad96"
 LICENCE = "Apache-2.0"
 RUNS = "bsc_vllm_estimator_runs.csv.gz"
 LOADS = "bsc_vllm_adapter_loads.csv.gz"
 CAPACITY = "bsc_vllm_kv_capacity.csv.gz"
+_RUN_COLUMNS = (
+    *("experiment", "model", "case", "completed", "duration", "total_input_tokens", "total_output_tokens"),
+    *("median_ttft_ms", "mean_tpot_ms"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,22 @@ def read_runs(folder: Path, model: str) -> list[Run]:
         InputError: the file is missing, or has no runs of the model.
     """
     runs = []
-    for row in csv_rows(
-        folder / RUNS, ("experiment", "model", "case", "completed", "duration", "mean_tpot_ms")
-    ):
-        if row["model"] != model or not row["completed"] or float(row["completed"]) <= 0:
+    for row in csv_rows(folder / RUNS, _RUN_COLUMNS):
+        if row["model"] != model or not row["completed"] or row.whole("completed") == 0:
             continue
-        done = float(row["completed"])
+        done = row.whole("completed")
         kind, _, case = row["case"].rpartition("/")
         runs.append(
             Run(
                 experiment=row["experiment"],
-                numbers=tuple(int(number) for number in re.findall(r"\d+", case)),
+                numbers=tuple(int(number) for number in re.findall(r"\d{1,9}", case, re.ASCII)),
                 kind=kind,
-                requests=int(done),
-                duration_s=float(row["duration"]),
-                prompt_tokens=float(row["total_input_tokens"]) / done,
-                output_tokens=float(row["total_output_tokens"]) / done,
-                ttft_s=1e-3 * float(row["median_ttft_ms"]),
-                tpot_s=1e-3 * float(row["mean_tpot_ms"]),
+                requests=done,
+                duration_s=row.number("duration"),
+                prompt_tokens=row.number("total_input_tokens") / done,
+                output_tokens=row.number("total_output_tokens") / done,
+                ttft_s=1e-3 * row.number("median_ttft_ms"),
+                tpot_s=1e-3 * row.number("mean_tpot_ms"),
             )
         )
     if not runs:
@@ -78,7 +77,7 @@ def read_capacity(folder: Path, model: str) -> list[tuple[int, int, float]]:
         InputError: the file is missing, or has fewer than three such rows of the model.
     """
     rows = [
-        (int(row["max_loras"]), int(row["max_lora_rank"]), float(row["kv_cache_tokens"]))
+        (row.whole("max_loras"), row.whole("max_lora_rank"), row.positive("kv_cache_tokens"))
         for row in csv_rows(
             folder / CAPACITY, ("model", "family", "max_loras", "max_lora_rank", "kv_cache_tokens")
         )
@@ -87,23 +86,3 @@ def read_capacity(folder: Path, model: str) -> list[tuple[int, int, float]]:
     if len(rows) < 3:
         raise InputError(f"{CAPACITY}: has {len(rows)} V1 rows of {model}; allowed: at least 3.")
     return rows
-
-
-def csv_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Read a CSV file with a header, gzipped if its name says so.
-
-    Raises:
-        InputError: missing, damaged, not text, or a column missing.
-    """
-    try:
-        content = read_bytes(path)
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: is not readable as text: {error}.") from None
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path.name}: lacks the column {missing[0]}; has: {', '.join(reader.fieldnames or ())}."
-        )
-    return list(reader)

@@ -10,7 +10,8 @@ import numpy as np
 from advisor.errors import InputError
 from advisor.spec.model import ALL_LINEAR, ModelShape, adapter_bytes
 from calibration.fit import Fit, fit_non_negative
-from calibration.importers.server_files import CAPACITY, LOADS, Run, csv_rows, read_capacity
+from calibration.importers.csvrows import csv_rows
+from calibration.importers.server_files import CAPACITY, LOADS, Run, read_capacity
 from calibration.importers.server_step import BaseFit
 
 
@@ -55,9 +56,9 @@ def fit_loads(folder: Path, model: str, shape: ModelShape, source: str) -> LoadF
         InputError: the file is missing, or has no such loads of the model.
     """
     rows = [
-        (int(row["adapter_rank"]), 1e-3 * float(row["load_ms"]))
+        (row.whole("adapter_rank"), 1e-3 * row.number("load_ms"))
         for row in csv_rows(folder / LOADS, ("model", "adapter_rank", "source", "load_index", "load_ms"))
-        if row["model"] == model and row["source"] == source and int(row["load_index"]) > 0
+        if row["model"] == model and row["source"] == source and row.whole("load_index") > 0
     ]
     if not rows:
         raise InputError(f"{LOADS}: has no {source} loads of {model}; allowed: a model of the file.")
@@ -92,7 +93,7 @@ def kv_capacity_tokens(folder: Path, model: str) -> float:
 def fit_startup(folder: Path, model: str) -> tuple[float, float]:
     """Seconds of engine initialisation: base and a slot (graphs are captured with every slot)."""
     rows = [
-        (float(row["max_loras"]), float(row["engine_init_s"]))
+        (row.number("max_loras"), row.number("engine_init_s"))
         for row in csv_rows(folder / CAPACITY, ("model", "family", "max_loras", "engine_init_s"))
         if row["model"] == model and row["family"].startswith("v1") and row["engine_init_s"]
     ]

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fit import Fit, fit_non_negative
+from calibration.importers.csvrows import csv_rows
 from calibration.importers.server_blocks import BlockFit
-from calibration.importers.server_files import csv_rows
 from calibration.importers.server_step import BaseFit
 
 Array = NDArray[np.float64]
@@ -134,7 +134,7 @@ def _read(folder: Path) -> _Steps:
         "total_scheduling_time",
     )
     rows = csv_rows(folder / TRAFFIC, names)
-    table = {name: np.asarray([float(row[name]) for row in rows]) for name in names}
+    table = {name: np.asarray([row.number(name) for row in rows]) for name in names}
     seconds = table["duration"] / table["steps"]
     decodes = table["output_throughput"] * seconds
     in_run = table["max_lora_loads_from_memory_corrected"] / table["max_lora_loads_from_memory"]

@@ -7,18 +7,17 @@ with the columns gpu, model and tp in front and llmservingsim_meta.json beside t
 
 from __future__ import annotations
 
-import json
-import math
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advisor.errors import InputError
-from advisor.files import read_bytes
-from calibration.importers.server_files import csv_rows
+from advisor.files import read_json, read_text
+from calibration.importers.csvrows import Row, csv_rows
 
 Array = NDArray[np.float64]
 Attention = dict[tuple[int, int, int, int], float]
@@ -28,6 +27,7 @@ ORIGIN: Final = "LLMServingSim, casys-kaist/LLMServingSim"
 PROFILER_VERSIONS: Final = ("1.0.0",)
 """What this reader was written for; another version may count differently."""
 
+_META_BYTES: Final = 2**20
 _COLUMNS: Final = {
     "dense": ("layer", "tokens", "time_us"),
     "attention": ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us"),
@@ -71,11 +71,17 @@ def known_tables(folder: Path) -> list[tuple[str, str, int]]:
     together = _together(folder, "dense")
     if together is not None:
         rows = csv_rows(together, ("gpu", "model", "tp"))
-        return sorted({(row["gpu"], row["model"], int(row["tp"])) for row in rows})
+        return _some(sorted({(row["gpu"], row["model"], row.whole("tp")) for row in rows}), folder)
     found = []
     for path in sorted(folder.glob("*/*/*/*/tp*/dense.csv")):
         gpu, org, model, _, degree = path.relative_to(folder).parts[:5]
-        found.append((gpu, f"{org}/{model}", int(degree.removeprefix("tp"))))
+        if degree[2:].isascii() and degree[2:].isdigit():
+            found.append((gpu, f"{org}/{model}", int(degree[2:])))
+    return _some(found, folder)
+
+
+def _some(found: list[tuple[str, str, int]], folder: Path) -> list[tuple[str, str, int]]:
+    """What was found, if anything (InputError)."""
     if not found:
         raise InputError(
             f"{folder}: holds no tables; allowed: a folder with llmservingsim_dense.csv, or LLMServingSim's "
@@ -98,7 +104,7 @@ def read_tables(folder: Path, gpu: str, model: str, tensor_parallel: int) -> Lay
             f"{folder}: has no tables of {gpu}, {model}, TP {tensor_parallel}; allowed: {listed}."
         )
     facts = _meta(folder, gpu, model)
-    version = str(facts.get("profiler_version", "unknown"))
+    version = facts.get("profiler_version", "unknown")
     if version not in PROFILER_VERSIONS:
         raise InputError(
             f"{folder}: profiler_version is {version}; allowed: {', '.join(PROFILER_VERSIONS)}. Tables of "
@@ -109,16 +115,11 @@ def read_tables(folder: Path, gpu: str, model: str, tensor_parallel: int) -> Lay
         gpu=gpu,
         model=model,
         tensor_parallel=tensor_parallel,
-        vllm_version=str(facts.get("vllm_version", "unknown")),
+        vllm_version=facts.get("vllm_version", "unknown"),
         profiler_version=version,
-        measured=str(facts.get("profiled_at", "unknown date"))[:10],
+        measured=facts.get("profiled_at", "unknown date")[:10],
         dense=_curves(rows["dense"], "tokens"),
-        attention={
-            (int(r["prefill_chunk"]), int(r["kv_prefill"]), int(r["n_decode"]), int(r["kv_decode"])): _time_s(
-                r
-            )
-            for r in rows["attention"]
-        },
+        attention={_place(row): _time_s(row) for row in rows["attention"]},
         per_sequence=_curves(rows["per_sequence"], "sequences"),
     )
 
@@ -131,7 +132,7 @@ def _together(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _rows(folder: Path, name: str, gpu: str, model: str, degree: int) -> list[dict[str, str]]:
+def _rows(folder: Path, name: str, gpu: str, model: str, degree: int) -> list[Row]:
     together = _together(folder, name)
     if together is None:
         path = next(iter(sorted(folder.glob(f"{gpu}/{model}/*/tp{degree}/{name}.csv"))), None)
@@ -148,47 +149,56 @@ def _rows(folder: Path, name: str, gpu: str, model: str, degree: int) -> list[di
     return rows
 
 
-def _meta(folder: Path, gpu: str, model: str) -> dict[str, Any]:
+def _meta(folder: Path, gpu: str, model: str) -> dict[str, str]:
+    """Versions and date, as far as they are told; what is neither text nor number nor date is not."""
     path = folder / "llmservingsim_meta.json"
+    found: object
     if path.is_file():
-        try:
-            found = json.loads(read_bytes(path))[f"{gpu}/{model}"]
-        except (ValueError, KeyError, TypeError):
+        found = read_json(path, max_bytes=_META_BYTES).get(f"{gpu}/{model}")
+        if not isinstance(found, dict):
+            raise InputError(f"{path.name}: does not describe {gpu}/{model}; allowed: one entry a model.")
+    else:
+        wanted = (gpu, *model.split("/"))
+        places = sorted(folder.glob("*/*/*/*/meta.yaml"))
+        place = next((one for one in places if one.relative_to(folder).parts[:3] == wanted), None)
+        if place is None:
             raise InputError(
-                f"{path.name}: does not describe {gpu}/{model}; allowed: one entry a model."
-            ) from None
-        return dict(found)
-    place = next(iter(sorted(folder.glob(f"{gpu}/{model}/*/meta.yaml"))), None)
-    if place is None:
-        raise InputError(f"{folder}: has no meta.yaml of {gpu}, {model}; allowed: the profiler's own folder.")
+                f"{folder}: has no meta.yaml of {gpu}, {model}; allowed: the profiler's own folder."
+            )
+        found = _yaml(place)
+    facts = found if isinstance(found, dict) else {}
+    return {
+        str(key): str(value)
+        for key, value in facts.items()
+        if isinstance(key, str) and isinstance(value, str | float | datetime.date)
+    }
+
+
+def _yaml(place: Path) -> object:
+    """The profiler's own note; written by a program that may use aliases, so not read as a scenario is."""
     import yaml
 
     try:
-        content = yaml.safe_load(read_bytes(place))
-    except yaml.YAMLError as error:
-        raise InputError(f"{place.name}: is no YAML: {str(error).splitlines()[0]:.80}.") from None
-    return dict(content) if isinstance(content, dict) else {}
+        return yaml.safe_load(read_text(place, max_bytes=_META_BYTES))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{place.name}: is no YAML: {said:.80}.") from None
 
 
-def _curves(rows: list[dict[str, str]], axis: str) -> dict[str, tuple[Array, Array]]:
+def _curves(rows: list[Row], axis: str) -> dict[str, tuple[Array, Array]]:
     points: dict[str, dict[int, float]] = {}
     for row in rows:
-        points.setdefault(row["layer"], {})[int(row[axis])] = _time_s(row)
+        points.setdefault(row["layer"], {})[row.whole(axis)] = _time_s(row)
     return {
         name: (np.asarray(sorted(found), dtype=np.float64), np.asarray([found[x] for x in sorted(found)]))
         for name, found in points.items()
     }
 
 
-def _place(row: dict[str, str]) -> tuple[int, int, int, int]:
-    return int(row["prefill_chunk"]), int(row["kv_prefill"]), int(row["n_decode"]), int(row["kv_decode"])
+def _place(row: Row) -> tuple[int, int, int, int]:
+    chunk, before, count, each = map(row.whole, ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode"))
+    return chunk, before, count, each
 
 
-def _time_s(row: dict[str, str]) -> float:
-    try:
-        time_s = 1e-6 * float(row["time_us"])
-    except ValueError:
-        time_s = math.nan
-    if not (math.isfinite(time_s) and time_s > 0):
-        raise InputError(f"time_us is {row['time_us']!r:.40}; allowed: microseconds above 0.")
-    return time_s
+def _time_s(row: Row) -> float:
+    return 1e-6 * row.positive("time_us")

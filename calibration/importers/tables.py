@@ -108,11 +108,16 @@ def read_rows(path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...]
         if missing:
             raise InputError(f"{name}: lacks the column {missing[0]}; has: {', '.join(known)}.")
         table = parquet.read_table(path, columns=[*columns, *(c for c in optional if c in known)])
-    except (OSError, ArrowException) as error:
-        raise InputError(f"{name}: cannot be read as parquet: {str(error).splitlines()[0]:.120}") from None
+        table.validate(full=True)
+    except (OSError, ArrowException, UnicodeDecodeError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{name}: cannot be read as parquet: {said:.120}") from None
     read = {column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names}
     if "latency" in read:
-        latency = np.asarray(read["latency"], dtype=np.float64)
+        try:
+            latency = np.asarray(read["latency"], dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            latency = np.zeros(0)
         if len(latency) == 0 or not (np.isfinite(latency).all() and (latency > 0).all()):
             raise InputError(
                 f"{name}: has no rows or a latency that is not positive; allowed: milliseconds above 0."

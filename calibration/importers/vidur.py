@@ -20,10 +20,10 @@ from advisor.catalog.shapes import model as catalog_model
 from advisor.errors import InputError
 from advisor.profile import Curve, ModelTerms, Profile
 from advisor.spec.spec import Origin
+from calibration.importers.csvrows import Row, csv_rows
 from calibration.importers.datasheet import datasheet_profile
 from calibration.importers.dense import knots, rising
 from calibration.importers.model_terms import CURVE_ERROR, floats
-from calibration.importers.server_files import csv_rows
 
 ORIGIN: Final = "microsoft/vidur @ 7d47513363ec"
 LICENCE: Final = "MIT"
@@ -122,8 +122,8 @@ def read_layers(folder: Path, gpu: str) -> Layers:
     for file in sorted((place / gpu).glob("*/*/mlp.csv")):
         name = "/".join(file.parts[-3:-1])
         for row in csv_rows(file, (*columns, "num_tokens", "num_tensor_parallel_workers")):
-            point = (int(row["num_tensor_parallel_workers"]), int(row["num_tokens"]))
-            _add(found, name, *point, [row[column] for column in columns], file.name)
+            point = (row.whole("num_tensor_parallel_workers"), row.whole("num_tokens"))
+            _add(found, name, *point, row, columns)
     if not found:
         raise InputError(f"{place / gpu}: has no ORG/MODEL/mlp.csv; allowed: Vidur's tables.")
     return found
@@ -135,22 +135,15 @@ def _read_medians(file: Path, gpu: str) -> Layers:
     rows = csv_rows(file, ("gpu", "model", "num_tokens", "tp", *columns))
     for row in rows:
         if row["gpu"] == gpu:
-            point = (int(row["tp"]), int(row["num_tokens"]))
-            _add(found, row["model"], *point, [row[column] for column in columns], file.name)
+            point = (row.whole("tp"), row.whole("num_tokens"))
+            _add(found, row["model"], *point, row, columns)
     if not found:
         raise InputError(f"--gpu is {gpu}; allowed: {', '.join(sorted({row['gpu'] for row in rows}))}.")
     return found
 
 
-def _add(found: Layers, model: str, degree: int, tokens: int, milliseconds: list[str], file: str) -> None:
-    try:
-        seconds = 1e-3 * math.fsum(map(float, milliseconds))
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds < np.inf:
-        raise InputError(
-            f"{file}: {model} at {tokens} tokens has a time that is no number above 0; allowed: milliseconds."
-        )
+def _add(found: Layers, model: str, degree: int, tokens: int, row: Row, columns: Sequence[str]) -> None:
+    seconds = 1e-3 * math.fsum(row.positive(column) for column in columns)
     found.setdefault((model, degree), {}).setdefault(tokens, []).append(seconds)
 
 

@@ -116,7 +116,7 @@ class Samples:
         for number, record in enumerate(records[1:], 2):
             try:
                 self._take_one(record)
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 raise InputError(
                     f"{path}: line {number} is {_short(record)}; allowed: a sample, steps or a fact. "
                     "Calibrate again with --force."
@@ -154,7 +154,7 @@ def _records(path: Path) -> tuple[list[dict[str, Any]], bool]:
     for number, line in enumerate(lines, 1):
         try:
             records.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             if number < len(lines) or number == 1:
                 sentence = f"{path}: line {number} is no JSON; allowed: a JSON object a line."
                 raise InputError(f"{sentence} Calibrate again with --force.") from None

@@ -83,14 +83,14 @@ class Journal:
         for line in lines:
             try:
                 self._take(json.loads(line), first=not kept)
-            except (KeyError, TypeError, ValueError, RecursionError):
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
                 break
             kept.append(line)
         if "".join(kept) != text:
             write_text(self.path, "".join(kept))
 
     def _take(self, record: dict[str, Any], *, first: bool) -> None:
-        """One line (KeyError, TypeError, ValueError: broken; InputError: of another replay)."""
+        """One line (InputError: of another replay; any other error of `_read`: broken)."""
         if first:
             if record["fingerprint"] != self._fingerprint:
                 raise InputError(
@@ -101,7 +101,7 @@ class Journal:
 
 
 def _row(record: dict[str, Any]) -> Row:
-    """An answered request (TypeError, ValueError: not as it was written)."""
+    """An answered request (TypeError, ValueError, OverflowError: not as it was written)."""
     row = Row(status=OK, sent_s=float(record["sent_s"]))
     row.chunk_s = [float(at) for at in record["chunk_s"]]
     row.chunk_tokens = [int(count) for count in record["chunk_tokens"]]

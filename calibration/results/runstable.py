@@ -153,6 +153,8 @@ def _run(row: Mapping[str, Any], source: str) -> MeasuredRun | str:
             value = math.nan
         if not is_number(value):
             return f"{field} is {text[:40]!r}, no number"
+        if value < 0:
+            return f"{field} is {text[:40]!r}, below 0"
         numbers[field] = value
     completed, duration_s = numbers.get("completed", 0.0), numbers.get("duration_s", 0.0)
     if completed < 1 or duration_s <= 0:

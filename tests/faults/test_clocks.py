@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +26,27 @@ from tests.faults.server import Misbehaving, misbehaving
 DAY_S = 86400.0
 
 
+async def patient(delay_s: float, true: Any = asyncio.sleep) -> None:
+    """A wait until a clock that leapt comes back is a failure, and no hanging test."""
+    assert delay_s < DAY_S / 2
+    await true(delay_s)
+
+
 @pytest.fixture
 def jumping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of day leaps by days, to and fro, with every look at it."""
-    true_ns, jumps_s = time.time_ns, itertools.cycle([0.0, -9 * DAY_S, 40 * DAY_S, -1.0, 3600.0])
-    monkeypatch.setattr(time, "time", lambda: 1e-9 * true_ns() + next(jumps_s))
-    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + int(1e9 * next(jumps_s)))
+    """The time of day leaps by days, to and fro, with every look at it, also by names bound at import."""
+    true, true_ns = time.time, time.time_ns  # noqa: TID251 - it is what jumps
+    jumps_s = itertools.cycle([0.0, -9 * DAY_S, 40 * DAY_S, -1.0, 3600.0])
+    jumping: dict[Any, Any] = {
+        true: lambda: 1e-9 * true_ns() + next(jumps_s),
+        true_ns: lambda: true_ns() + int(1e9 * next(jumps_s)),
+    }
+    modules = [one for name, one in sys.modules.items() if name.startswith(("calibration.", "advisor."))]
+    for module in (time, *modules):
+        for name, value in list(vars(module).items()):
+            if value is true or value is true_ns:
+                monkeypatch.setattr(module, name, jumping[value])
+    monkeypatch.setattr(asyncio, "sleep", patient)
 
 
 def replayed(folder: Path) -> ReplayResult:

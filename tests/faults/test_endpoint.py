@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -155,6 +156,30 @@ def test_a_wait_is_by_the_servers_clock_and_nonsense_is_a_second(
     monkeypatch.setitem(FAULTS, "refuse", refuse)
     with misbehaving(Misbehaving(lambda _: "refuse")) as server:
         assert asyncio.run(ask()).retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "budget_s", "error"), [(5.0, 1e6, MeasurementError), (1e6, 5.0, SpentError)]
+)
+def test_an_answer_is_waited_for_until_the_timeout_or_the_end_of_the_budget(
+    timeout_s: float, budget_s: float, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits_s: list[float] = []
+
+    async def never(*given: Any) -> Answer:
+        waits_s.append(given[-1])
+        raise TimeoutError
+
+    async def ask() -> None:
+        target = Target("http://127.0.0.1:1", "m", KINDS["vllm"], timeout_s=timeout_s)
+        async with Prober(target, Bounds(budget_s, 10, 2)) as prober:
+            with pytest.raises(error):
+                await prober.ask([1], 2)
+
+    monkeypatch.setattr("calibration.endpoint.ask.read_answer", never)
+    asyncio.run(ask())
+    assert len(waits_s) == 1
+    assert 0 < waits_s[0] <= 5.0
 
 
 def test_a_page_that_does_not_come_is_waited_for_once() -> None:

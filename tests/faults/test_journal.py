@@ -74,6 +74,16 @@ def test_a_spoilt_journal_gives_true_rows_or_one_sentence(seed: int, tmp_path: P
     assert again == found | {9: row_of(9)}  # what is added after the repair is read
 
 
+def test_a_line_that_lacks_only_its_end_is_not_glued_to_the_next(tmp_path: Path) -> None:
+    path = journal_of(tmp_path, {0: row_of(0), 1: row_of(1)})
+    path.write_bytes(path.read_bytes()[:-1])
+    with Journal(path, MARK, resume=True) as journal:
+        found = set(journal.rows)
+        journal.add(2, row_of(2))
+    assert found == {0}
+    assert set(Journal(path, MARK, resume=True).rows) == {0, 2}
+
+
 @pytest.mark.parametrize(
     "line",
     ["[]", "3", "null", '{"i": 1}', '{"i": "x", "status": "ok"}', "[" * 100_000, '{"status": "ok", "i": 0}'],

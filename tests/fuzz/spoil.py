@@ -1,4 +1,4 @@
-"""How good files are spoiled: bytes changed, cut out or doubled; values replaced, removed or moved."""
+"""How hypothesis spoils good files: bytes changed, cut out or doubled; values replaced, removed or moved."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.fuzz.odd import KEYS, ODD
 
-def deep(levels: int) -> Any:
-    value: Any = 1
-    for _ in range(levels):
-        value = [value]
-    return value
-
-
-NUMBERS: list[Any] = [-1, 0, 0.5, 5e-324, 1e308, -1e308, float("nan"), float("inf"), 2**63, 2**70, 10**400]
-TEXTS: list[Any] = ["", "x" * 300, "9" * 5000, "1e999", "nan", "\x00", "\x1b[2J", "\ud800"]
-OTHERS: list[Any] = [None, True, [], {}, [[]], [None], [1, "a"], {"a": []}, deep(60), deep(200)]
-ODD = st.sampled_from([*NUMBERS, *TEXTS, *OTHERS])
+_ODD = st.sampled_from(ODD)
 
 
 @st.composite
@@ -49,8 +40,8 @@ def spoiled_value(draw: st.DrawFn, good: Any) -> Any:
                 here = here[key]
                 continue
             if isinstance(here, dict) and draw(st.booleans()):
-                here[draw(st.sampled_from(["", "kind", "rate", "é", "__class__"]))] = here.pop(key)
+                here[draw(st.sampled_from(KEYS))] = here.pop(key)
             else:
-                here[key] = deepcopy(draw(ODD))
+                here[key] = deepcopy(draw(_ODD))
             break
     return value
