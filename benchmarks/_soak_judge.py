@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.errors import InputError
+
 MIB = 2.0**20
 RISE = 0.02
 RISE_MIB = 4.0
+FEWEST = 12
 BOUNDED = ("step_records", "resident_memory_bytes")
 """What an idle server may hold more of; resident memory has a rule of its own."""
 
@@ -47,7 +50,14 @@ def growth(samples: Sequence[Sample]) -> Growth:
 
     Samples of one process follow each other closely, so that least squares over all of them would look far
     too sure: the slope's interval is that of the mean of the slopes between seven evenly spaced instants.
+
+    Raises:
+        InputError: too few samples.
     """
+    if len(samples) < FEWEST:
+        raise InputError(
+            f"soak: {len(samples)} readings of memory; allowed: at least {FEWEST}. Run it longer."
+        )
     points: NDArray[np.float64] = np.asarray(samples, dtype=np.float64)
     points[:, 1] /= MIB
     third = len(points) // 3

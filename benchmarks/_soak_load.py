@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,6 @@ from benchmarks._soak_judge import BOUNDED, Sample
 ADAPTERS = ("json", "shout", "terse")
 _CLIENTS = 3
 _HELD = re.compile(r"^(?:lora_advisor:held_|process_)(\w+) (\d+)$", re.MULTILINE)
-_SETTLE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,15 @@ class Length:
     minutes: float
     requests: int | None = None
     pause_s: float = 0.2  # of each client between two requests
+    settle_s: float = 15.0  # at most, after each round, for what was under way
+    rounds: int = 1  # after each the server is left idle, and asked what it holds
 
 
 @dataclass(slots=True)
 class Work:
     """What was done to the server, and what became of it."""
 
+    minutes: float = 0.0
     ends: Counter[str] = field(default_factory=Counter)  # whole, streamed, dropped, refused, changed
     samples: list[Sample] = field(default_factory=list)
     before: dict[str, int] = field(default_factory=dict)
@@ -48,17 +50,23 @@ def resident_bytes(pid: int) -> int:
     return 4096 * int(Path(f"/proc/{pid}/statm").read_text().split()[1])
 
 
-async def work(pid: int, url: str, length: Length, seed: int = 0) -> Work:
-    """Clients that go on side by side. A request that fails in a way that it may not is an AssertionError."""
+async def work(pid: int, url: str, length: Length, tell: Callable[[Work], None], seed: int = 0) -> Work:
+    """Clients that go on side by side; `tell` hears of each round.
+
+    Raises:
+        AssertionError: a request failed in a way that it may not.
+    """
     done, begin_s = Work(), time.perf_counter()
+    seeds = np.random.SeedSequence(seed).spawn(_CLIENTS * length.rounds)
+    most = float("inf") if length.requests is None else length.requests / _CLIENTS / length.rounds
     async with _session(url) as session:
         await _unload_all(session)
-        done.before = await _settled(session, {})
+        done.before = await _settled(session, {}, length.settle_s)
 
-    async def client(rng: np.random.Generator, most: float) -> None:
+    async def client(rng: np.random.Generator, end_s: float) -> None:
         sent = 0
         async with _session(url) as session:
-            while (now_s := time.perf_counter() - begin_s) < 60.0 * length.minutes and sent < most:
+            while (now_s := time.perf_counter() - begin_s) < end_s and sent < most:
                 done.samples.append((now_s, resident_bytes(pid)))
                 if rng.random() < 0.1:
                     await _change(session, rng)
@@ -67,12 +75,14 @@ async def work(pid: int, url: str, length: Length, seed: int = 0) -> Work:
                 sent += 1
                 await asyncio.sleep(length.pause_s)
 
-    most = float("inf") if length.requests is None else length.requests / _CLIENTS
-    seeds = np.random.SeedSequence(seed).spawn(_CLIENTS)
-    await asyncio.gather(*(client(np.random.default_rng(one), most) for one in seeds))
-    async with _session(url) as session:
-        await _unload_all(session)
-        done.after = await _settled(session, done.before)
+    for nth in range(1, length.rounds + 1):
+        done.minutes = length.minutes * nth / length.rounds
+        theirs = seeds[_CLIENTS * (nth - 1) : _CLIENTS * nth]
+        await asyncio.gather(*(client(np.random.default_rng(one), 60.0 * done.minutes) for one in theirs))
+        async with _session(url) as session:
+            await _unload_all(session)
+            done.after = await _settled(session, done.before, length.settle_s)
+        tell(done)
     return done
 
 
@@ -103,7 +113,7 @@ async def _ask(session: aiohttp.ClientSession, rng: np.random.Generator) -> str:
         elif kind == "streamed":
             text = await response.text()
             assert text.endswith("data: [DONE]\n\n"), text[-200:]
-            assert '"error"' not in text, text[-400:]
+            assert 'data: {"error"' not in text, text[-400:]
         else:
             usage = json.loads(await response.text())["usage"]
             assert usage["completion_tokens"] == body["max_tokens"], usage
@@ -131,9 +141,9 @@ async def _unload_all(session: aiohttp.ClientSession) -> None:
         await _unload(session, name)
 
 
-async def _settled(session: aiohttp.ClientSession, before: dict[str, int]) -> dict[str, int]:
+async def _settled(session: aiohttp.ClientSession, before: dict[str, int], most_s: float) -> dict[str, int]:
     """What the server holds once nothing is under way and it holds no more than before, or after a while."""
-    end_s = time.perf_counter() + _SETTLE_S
+    end_s = time.perf_counter() + most_s
     while True:
         async with session.get("/metrics") as response:
             held = {name: int(count) for name, count in _HELD.findall(await response.text())}

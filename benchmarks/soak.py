@@ -13,15 +13,17 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from advisor.datafiles import data_dir
+from advisor.errors import InputError
 from benchmarks._page import ROOT, replace_block, table
 from benchmarks._soak_judge import Growth, Sample, findings, growth
 from benchmarks._soak_load import Length, Work, work
 
 _APP_PAUSE_S = 2.0
+_ROUND_MINUTES = 10.0
 SERVER = (
     sys.executable, "-m", "calibration.cli", "serve", "--model", "tiny", "--port", "0",
     "--served-model-name", "base", "--max-num-seqs", "8", "--kv-blocks", "256", "--max-loras", "2",
@@ -31,30 +33,41 @@ SERVER = (
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What one run has shown."""
+    """What a run has shown so far."""
 
-    minutes: float
     work: Work
     memory: dict[str, Growth]
     visits: int
     findings: list[str]
 
+    @classmethod
+    def of(cls, work: Work, visits: Sequence[Sample]) -> Soak:
+        """Judge it. Raises InputError: too few readings."""
+        memory = {"server": growth(work.samples), "app": growth(visits)}
+        return cls(work, memory, len(visits), findings(work.before, work.after, memory))
 
-def soak_server(length: Length, command: Sequence[str] = SERVER) -> Work:
+
+def soak_server(
+    length: Length, command: Sequence[str] = SERVER, tell: Callable[[Work], None] = lambda _: None
+) -> Work:
     """Start a server that prints its address, work it, and end it."""
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        return asyncio.run(work(server.pid, server.stdout.readline().split()[-1], length))
+        return asyncio.run(work(server.pid, server.stdout.readline().split()[-1], length, tell))
     finally:
         server.terminate()
         server.communicate()
 
 
-def soak_both(minutes: float) -> Soak:
-    """Server and app side by side."""
+def soak_both(length: Length, tell: Callable[[Soak], None]) -> Soak:
+    """Server and app side by side; `tell` hears how it stands after each round.
+
+    Raises:
+        InputError: too short to judge.
+    """
     app = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks._soak_app", str(minutes), str(_APP_PAUSE_S)], text=True,
+        [sys.executable, "-m", "benchmarks._soak_app", str(length.minutes), str(_APP_PAUSE_S)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     visits: list[Sample] = []
@@ -68,16 +81,15 @@ def soak_both(minutes: float) -> Soak:
     listener = threading.Thread(target=listen)
     listener.start()
     try:
-        done = soak_server(Length(minutes))
+        done = soak_server(length, tell=lambda work: tell(Soak.of(work, list(visits))))
         code = app.wait()
     finally:
         app.terminate()
         listener.join()
-    memory = {"server": growth(done.samples), "app": growth(visits)}
-    found = findings(done.before, done.after, memory)
+    soak = Soak.of(done, visits)
     if code:
-        found.append(f"the app has ended with exit code {code} after {len(visits)} visits.")
-    return Soak(minutes, done, memory, len(visits), found)
+        soak.findings.append(f"the app has ended with exit code {code} after {len(visits)} visits.")
+    return soak
 
 
 def main() -> int:
@@ -86,7 +98,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     wish = parser.parse_args()
-    soak = soak_both(wish.minutes)
+    try:
+        length = Length(wish.minutes, rounds=max(1, round(wish.minutes / _ROUND_MINUTES)))
+        soak = soak_both(length, lambda so_far: print(report(so_far), flush=True))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     text = report(soak)
     print(text)
     if wish.write:
@@ -103,8 +120,8 @@ def report(soak: Soak) -> str:
         for name, one in soak.memory.items()
     ]  # fmt: skip
     words = (
-        f"{soak.minutes:g} minutes: {ends['whole'] + ends['streamed']:,} whole answers, {ends['dropped']:,} "
-        f"streams dropped, {ends['refused']:,} requests refused because their adapter was unloaded, "
+        f"{soak.work.minutes:g} minutes: {ends['whole'] + ends['streamed']:,} whole answers, "
+        f"{ends['dropped']:,} streams dropped, {ends['refused']:,} requests refused because their adapter was unloaded, "
         f"{ends['changed']:,} adapters loaded or unloaded; {soak.visits} visits of the app, each with a "
         "whole answer."
     )
