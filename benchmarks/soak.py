@@ -121,7 +121,7 @@ def report(soak: Soak) -> str:
     ]  # fmt: skip
     words = (
         f"{soak.work.minutes:g} minutes: {ends['whole'] + ends['streamed']:,} whole answers, "
-        f"{ends['dropped']:,} streams dropped, {ends['refused']:,} requests refused because their adapter was unloaded, "
+        f"{ends['dropped']:,} streams dropped, {ends['refused']:,} requests refused for adapters gone, "
         f"{ends['changed']:,} adapters loaded or unloaded; {soak.visits} visits of the app, each with a "
         "whole answer."
     )

@@ -25,7 +25,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # of oneDNN; of torch before it
 _KERNELS = "128"
 KEPT_STEPS = 1000
-"""Records of steps that a server keeps; each takes about 0.7 kB."""
+"""Records of steps that a server keeps; 0.7 kB each."""
 
 
 def bound_kernel_caches() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 
 pytest.importorskip("torch", reason="no torch; install the extra 'calibrate'")
 
+from calibration.engine.config import read_architecture
 from calibration.engine.engine import Engine
 from calibration.engine.options import EngineOptions
+from calibration.engine.peft import describe_adapter, read_adapter
 from tests.engine.conftest import Tiny
 from tests.engine.models import some_tokens
 from tests.engine.running import ask, assert_greedy, engine_for, run
@@ -121,3 +125,19 @@ def test_records_are_as_many_as_asked_for(tiny: Tiny) -> None:
     run(engine)
     assert engine.books.counters.steps == 9
     assert engine.holdings.step_records == 3
+
+
+def test_reading_an_adapter_again_and_again_leaves_nothing(tiny: Tiny) -> None:
+    shape = read_architecture(tiny.model).shape
+    described = describe_adapter(tiny.adapters["plain"], shape)
+
+    def blocks_after(reads: int) -> int:
+        for _ in range(reads):
+            read_adapter(described, shape)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = blocks_after(5)
+    assert blocks_after(50) - before < 50 * len(
+        described.ranks
+    )  # safetensors' get_tensor leaves four a module
