@@ -1,192 +1,139 @@
-"""Whether the built-in server and the app grow while they work.
+"""Whether the built-in server and the app leak while they work. Exit 1 if so, or if a request failed.
 
-    python -m benchmarks.soak --minutes 10 [--write]
+    python -m benchmarks.soak --minutes 60 [--write]
 
-The server gets long and short prompts, whole and streamed, some streams dropped by the client, and adapters
-loaded and unloaded. The app is opened and asked again and again. Linux only: it reads /proc. The first third
-of the time is left out of the slopes, for caches to fill. Exit 1 if the server holds more than at its start.
+`calibrate serve` gets prompts of all lengths, whole, streamed and dropped by the client, and adapters loaded
+and unloaded. The app is opened and asked again and again. What counts as a leak: _soak_judge.py. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
-
-import aiohttp
-import numpy as np
-from numpy.typing import NDArray
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from advisor.datafiles import data_dir
+from advisor.errors import InputError
 from benchmarks._page import ROOT, replace_block, table
+from benchmarks._soak_judge import Growth, Sample, findings, growth
+from benchmarks._soak_load import Length, Work, work
 
-ADAPTERS = ("json", "shout", "terse")
-PAUSE_S = 0.1
-MIB = 2.0**20
-
-
-@dataclass(slots=True)
-class Load:
-    """What was done to the server, and its memory meanwhile."""
-
-    answered: int = 0
-    dropped: int = 0
-    changes: int = 0
-    samples: list[tuple[float, int]] = field(default_factory=list)  # (seconds, resident bytes)
+_APP_PAUSE_S = 2.0
+_ROUND_MINUTES = 10.0
+SERVER = (
+    sys.executable, "-m", "calibration.cli", "serve", "--model", "tiny", "--port", "0",
+    "--served-model-name", "base", "--max-num-seqs", "8", "--kv-blocks", "256", "--max-loras", "2",
+    "--max-cpu-loras", "3", "--allow-adapter-changes", str(data_dir() / "models" / "adapters"),
+)  # fmt: skip
 
 
-def slope(samples: list[tuple[float, int]]) -> tuple[float, float]:
-    """Resident MiB a minute, and the half width of its 95 % interval from six stretches.
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What a run has shown so far."""
 
-    Samples of one process follow each other closely, so that least squares over all of them would look far
-    too sure: the interval is that of the mean of the slopes between seven evenly spaced instants.
+    work: Work
+    memory: dict[str, Growth]
+    visits: int
+    findings: list[str]
+
+    @classmethod
+    def of(cls, work: Work, visits: Sequence[Sample]) -> Soak:
+        """Judge it. Raises InputError: too few readings."""
+        memory = {"server": growth(work.samples), "app": growth(visits)}
+        return cls(work, memory, len(visits), findings(work.before, work.after, memory))
+
+
+def soak_server(
+    length: Length, command: Sequence[str] = SERVER, tell: Callable[[Work], None] = lambda _: None
+) -> Work:
+    """Start a server that prints its address, work it, and end it."""
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        return asyncio.run(work(server.pid, server.stdout.readline().split()[-1], length, tell))
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def soak_both(length: Length, tell: Callable[[Soak], None]) -> Soak:
+    """Server and app side by side; `tell` hears how it stands after each round.
+
+    Raises:
+        InputError: too short to judge.
     """
-    points: NDArray[np.float64] = np.asarray(samples, dtype=np.float64)
-    late = points[points[:, 0] >= points[-1, 0] / 3.0]
-    if len(late) < 3:
-        return float("nan"), float("nan")
-    instants = np.linspace(late[0, 0], late[-1, 0], 7)
-    each = np.diff(np.interp(instants, late[:, 0], late[:, 1] / MIB)) / np.diff(instants / 60.0)
-    return float(each.mean()), float(2.571 * each.std(ddof=1) / np.sqrt(len(each)))  # t of 5 degrees
+    app = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks._soak_app", str(length.minutes), str(_APP_PAUSE_S)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    visits: list[Sample] = []
 
+    def listen() -> None:
+        assert app.stdout is not None
+        for line in app.stdout:
+            at_s, resident = line.split()
+            visits.append((float(at_s), int(resident)))
 
-def resident_bytes(pid: int) -> int:
-    """Memory of a process that is in RAM."""
-    return 4096 * int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-
-
-def held(server: subprocess.Popen[str]) -> dict[str, int]:
-    """What an idle server holds, and its open files."""
-    assert server.stdout is not None
-    os.kill(server.pid, signal.SIGUSR1)
-    counts: dict[str, int] = json.loads(server.stdout.readline())
-    return {**counts, "open_files": len(list(Path(f"/proc/{server.pid}/fd").iterdir()))}
-
-
-async def change(session: aiohttp.ClientSession, name: str, *, load: bool) -> None:
-    """Load or unload an adapter; one that is there or gone already is refused, which is well."""
-    verb = "load" if load else "unload"
-    body = {"lora_name": name} | (
-        {"lora_path": str(data_dir() / "models" / "adapters" / name)} if load else {}
-    )
-    async with session.post(f"/v1/{verb}_lora_adapter", json=body) as response:
-        assert response.status in (200, 400, 404), await response.text()
-
-
-async def ask(session: aiohttp.ClientSession, rng: np.random.Generator, load: Load) -> None:
-    """One request: any adapter (gone perhaps), any length, whole, streamed, or dropped after a part."""
-    kind = rng.choice(["whole", "streamed", "dropped"])
-    words = int(rng.choice([3, 20, 60]))
-    body = {"model": str(rng.choice(["base", *ADAPTERS])), "prompt": "one more word " * words}
-    more = {"max_tokens": int(rng.integers(1, 40)), "stream": kind != "whole", "ignore_eos": True}
-    async with session.post("/v1/completions", json=body | more) as response:
-        if kind == "dropped" and response.status == 200:
-            await response.content.readany()
-            response.close()
-            load.dropped += 1
-            return
-        await response.read()
-        assert response.status in (200, 400, 404), response.status
-        load.answered += response.status == 200
-
-
-async def settle(server: subprocess.Popen[str]) -> dict[str, int]:
-    """What the server holds once nothing is under way."""
-    counts = held(server)
-    for _ in range(100):
-        if counts["unfinished"] == 0 and counts["tasks"] == 1:
-            break
-        await asyncio.sleep(0.1)
-        counts = held(server)
-    return counts
-
-
-async def work(
-    server: subprocess.Popen[str], url: str, minutes: float, load: Load
-) -> tuple[dict[str, int], ...]:
-    """Mixed load of three clients; what the server held before and after."""
-    rng, begin_s = np.random.default_rng(0), time.perf_counter()
-    async with aiohttp.ClientSession(url) as session, session.get("/health") as response:
-        assert response.status == 200
-    before = await settle(server)
-
-    async def client() -> None:
-        async with aiohttp.ClientSession(url) as session:
-            while (now_s := time.perf_counter() - begin_s) < 60.0 * minutes:
-                load.samples.append((now_s, resident_bytes(server.pid)))
-                if rng.random() < 0.1:
-                    await change(session, str(rng.choice(ADAPTERS)), load=bool(rng.random() < 0.7))
-                    load.changes += 1
-                await ask(session, rng, load)
-                await asyncio.sleep(PAUSE_S)
-
-    await asyncio.gather(*(client() for _ in range(3)))
-    async with aiohttp.ClientSession(url) as session:
-        for name in ADAPTERS:
-            await change(session, name, load=False)
-    return before, await settle(server)
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        done = soak_server(length, tell=lambda work: tell(Soak.of(work, list(visits))))
+        code = app.wait()
+    finally:
+        app.terminate()
+        listener.join()
+    soak = Soak.of(done, visits)
+    if code:
+        soak.findings.append(f"the app has ended with exit code {code} after {len(visits)} visits.")
+    return soak
 
 
 def main() -> int:
-    """Server and app side by side; a table."""
+    """Both, and a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     wish = parser.parse_args()
-    python = [sys.executable, "-m"]
-    app = subprocess.Popen(
-        [*python, "benchmarks._soak_app", str(wish.minutes)], stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    server = subprocess.Popen([*python, "benchmarks._soak_server"], stdout=subprocess.PIPE, text=True)
-    load = Load()
     try:
-        assert server.stdout is not None
-        url = server.stdout.readline().split()[-1]
-        before, after = asyncio.run(work(server, url, wish.minutes, load))
-        lines = app.communicate()[0].splitlines()
-    finally:
-        for process in (server, app):
-            process.terminate()
-            process.wait()
-    visits = [(float(s), int(b)) for s, b in (line.split() for line in lines)]
-    text = report(wish.minutes, load, before, after, visits)
+        length = Length(wish.minutes, rounds=max(1, round(wish.minutes / _ROUND_MINUTES)))
+        soak = soak_both(length, lambda so_far: print(report(so_far), flush=True))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    text = report(soak)
     print(text)
     if wish.write:
         replace_block(ROOT / "docs" / "performance.md", "soak", text)
-    return int(grown(before, after) or app.returncode != 0)
+    return int(bool(soak.findings))
 
 
-def grown(before: dict[str, int], after: dict[str, int]) -> bool:
-    """Whether the server holds more than before. Idle slots stay filled until another adapter takes them."""
-    bounded = {"kv_free_blocks", "slots_filled"}
-    more = any(after[name] > before[name] for name in before if name not in bounded)
-    return more or after["kv_free_blocks"] != before["kv_free_blocks"]
-
-
-def report(
-    minutes: float, load: Load, before: dict[str, int], after: dict[str, int], visits: list[tuple[float, int]]
-) -> str:
-    """Both tables."""
-    rows = []
-    for name, samples in (("server", load.samples), ("app", visits)):
-        growth, half = slope(samples)
-        first, last = samples[0][1] / MIB, samples[-1][1] / MIB
-        rows.append((name, f"{first:.0f} MiB", f"{last:.0f} MiB", f"{growth:+.2f} ± {half:.2f} MiB/min"))
+def report(soak: Soak) -> str:
+    """Both tables and the verdict."""
+    ends, done = soak.work.ends, soak.work
+    rows = [
+        (name, f"{one.first:.0f} MiB", f"{one.middle:.1f} MiB", f"{one.last:.1f} MiB",
+         f"{one.per_minute:+.2f} ± {one.half_width:.2f} MiB/min")
+        for name, one in soak.memory.items()
+    ]  # fmt: skip
     words = (
-        f"{minutes:g} minutes: {load.answered:,} answers, {load.dropped:,} streams dropped, {load.changes:,} "
-        f"adapters loaded or unloaded; {len(visits)} visits of the app, each with a whole answer."
+        f"{soak.work.minutes:g} minutes: {ends['whole'] + ends['streamed']:,} whole answers, "
+        f"{ends['dropped']:,} streams dropped, {ends['refused']:,} requests refused for adapters gone, "
+        f"{ends['changed']:,} adapters loaded or unloaded; {soak.visits} visits of the app, each with a "
+        "whole answer."
     )
-    counts = [(name, str(before[name]), str(after[name])) for name in before]
-    memory = table(("resident memory", "at first", "at last", "slope after a third of the time"), rows)
-    return f"{words}\n\n{memory}\n{table(('the idle server holds', 'before', 'after'), counts)}"
+    head = ("resident memory", "at first", "median, middle third", "median, last third", "slope of both")
+    counts = [
+        (name, str(count), str(done.after[name]))
+        for name, count in done.before.items()
+        if name != "resident_memory_bytes"
+    ]
+    verdict = "No leak." if not soak.findings else "\n".join(f"- **Leak**: {one}" for one in soak.findings)
+    held = table(("the idle server holds", "before", "after"), counts)
+    return f"{words}\n\n{table(head, rows)}\n{held}\n{verdict}"
 
 
 if __name__ == "__main__":

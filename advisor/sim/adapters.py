@@ -86,6 +86,16 @@ class AdapterCache:
         self._idle_cpu[adapter] = None
         return True
 
+    def discard(self, adapter: int) -> None:
+        """Forget an idle adapter that nobody can ask for any more; its places are free."""
+        assert adapter not in self.pins
+        if adapter in self.in_cpu:
+            self.in_cpu.remove(adapter)
+            del self._idle_cpu[adapter]
+        if adapter in self.in_slots:
+            self.in_slots.remove(adapter)
+            del self._idle_slots[adapter]
+
     def _drop_from_cpu(self) -> None:
         victim, _ = self._idle_cpu.popitem(last=False)
         self.in_cpu.remove(victim)

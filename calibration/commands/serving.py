@@ -51,13 +51,14 @@ def serve(wish: dict[str, Any], merged: Path | None, root: Path | None, **given:
     from dataclasses import replace
 
     with clear_errors("The server has stopped."):
+        from calibration.server.serve import KEPT_STEPS, ServeOptions, bound_kernel_caches, build, run
+
+        bound_kernel_caches()
         setup = setup_of(wish)
         if root is not None and not setup.limits.max_loras:
             slots = {"max_loras": 8, "max_cpu_loras": 64, "max_lora_rank": wish["max_lora_rank"]}
             setup = replace(setup, limits=setup.limits.model_copy(update=slots))
-        setup = replace(setup, merged=merged)
-        from calibration.server.serve import ServeOptions, build, run
-
+        setup = replace(setup, merged=merged, options=replace(setup.options, keep_records=KEPT_STEPS))
         options = ServeOptions(
             given["host"],
             given["port"],

@@ -6,7 +6,7 @@ blocking: both before the step, everyone waits. overlapped: one thread a hop, be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from time import perf_counter_ns
@@ -38,16 +38,21 @@ class _Copied(NamedTuple):
 
 
 class AdapterStore:
-    """Registered adapters of one engine, by number; a name that is registered again gets a new number."""
+    """Registered adapters of one engine, by number; a name that is registered again gets a new number.
+
+    A number that no name leads to any more is kept until its last request has ended (`retire`).
+    """
 
     def __init__(self, runner: Runner, model: Model, slots: LoraSlots | None) -> None:
         self._runner = runner
         self._architecture = model.architecture
         self._slots = slots
         self._dtype = model.weights.embedding.dtype
-        self._described: list[Described] = []
-        self._names: list[str] = []
+        self._described: dict[int, Described] = {}
+        self._names: dict[int, str] = {}
         self._number_of: dict[str, int] = {}
+        self._nameless: set[int] = set()  # described, but no request may ask for it any more
+        self._next = 0
         self._in_host: dict[int, PackedAdapter] = {}
         self._slot_of: dict[int, int] = {}
         self._underway: dict[int, Future[_Copied]] = {}
@@ -58,6 +63,21 @@ class AdapterStore:
     def names(self) -> tuple[str, ...]:
         """Adapters that requests may name."""
         return tuple(self._number_of)
+
+    @property
+    def nameless(self) -> bool:
+        """Whether `retire` may have something to do."""
+        return bool(self._nameless)
+
+    @property
+    def described(self) -> int:
+        """Adapters that it keeps something of, with or without a name."""
+        return len(self._described)
+
+    @property
+    def in_host(self) -> int:
+        """Adapters whose matrices are in host memory."""
+        return len(self._in_host)
 
     @property
     def loading(self) -> bool:
@@ -71,15 +91,30 @@ class AdapterStore:
         if not name:
             raise InputError(f"{path}: the adapter has no name; allowed: text that is not empty.")
         described = describe_adapter(path, self._architecture.shape, self._slots.rank)
-        self._described.append(described)
-        self._names.append(name)
-        self._number_of[name] = len(self._described) - 1
-        return self._number_of[name]
+        if name in self._number_of:
+            self.unregister(name)
+        number, self._next = self._next, self._next + 1
+        self._described[number], self._names[number] = described, name
+        self._number_of[name] = number
+        return number
 
     def unregister(self, name: str) -> None:
-        """Forget the name; slot and host memory stay until they are needed (engines.md 5.3)."""
-        self.number(name)
+        """Forget the name; `retire` frees the rest."""
+        number = self.number(name)
         del self._number_of[name]
+        self._nameless.add(number)
+
+    def retire(self, cache: AdapterCache, used: Collection[int]) -> None:
+        """Free slots and host memory of adapters without a name, but for those `used` by requests.
+
+        vLLM forgets the name alone, and lets a dead adapter push living ones out of its caches.
+        """
+        for number in [n for n in self._nameless if n not in used and n not in cache.pins]:
+            cache.discard(number)
+            self._nameless.remove(number)
+            del self._described[number], self._names[number]
+            self._in_host.pop(number, None)
+            self._slot_of.pop(number, None)
 
     def number(self, name: str) -> int:
         """Number of a registered adapter (InputError if there is none)."""
@@ -87,10 +122,6 @@ class AdapterStore:
             known = ", ".join(sorted(self._number_of)) or "none"
             raise InputError(f"adapter is {name!r}; allowed: {known}. Register it first.")
         return self._number_of[name]
-
-    def described(self, number: int) -> Described:
-        """What its folder says."""
-        return self._described[number]
 
     def slot(self, number: int) -> int:
         """The slot that holds it now."""
@@ -151,7 +182,8 @@ class AdapterStore:
     def check_invariants(self, cache: AdapterCache) -> None:
         """What is here is what the scheduler believes to be here, but for loads under way or failed."""
         assert set(self._slot_of) <= cache.in_slots
-        assert set(self._in_host) <= cache.in_cpu
+        assert set(self._in_host) <= cache.in_cpu <= set(self._described)
+        assert set(self._described) == {*self._number_of.values(), *self._nameless}
         assert len(set(self._slot_of.values())) == len(self._slot_of)
 
     def close(self) -> None:
@@ -196,7 +228,7 @@ class AdapterStore:
     def _failed(self, number: int, error: InputError) -> LoadRecord:
         """An adapter that cannot be read any more is unknown from now on."""
         if self._number_of.get(self._names[number]) == number:
-            del self._number_of[self._names[number]]
+            self.unregister(self._names[number])
         return LoadRecord(number, self._names[number], True, 0.0, 0.0, 0, str(error))
 
 

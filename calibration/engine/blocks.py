@@ -51,6 +51,11 @@ class BlockPool(KvBlocks):
         """A request is done with, and has released its blocks."""
         del self._names[request]
 
+    @property
+    def prompts(self) -> int:
+        """Requests whose prompts are known here, running or waiting."""
+        return len(self._names)
+
     def table(self, request: int) -> list[int]:
         """Physical blocks of a running request, in the order of its tokens."""
         return self._tables[request]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from advisor.sim.scheduler import Scheduler, StepPlan
 from advisor.steptime.batch import Batch
@@ -12,6 +13,25 @@ from advisor.trace.trace import BASE
 from calibration.engine.adapters import LoadRecord
 from calibration.engine.decide import Asked
 from calibration.engine.requests import Counters, LiveRequest, StepRecord
+
+
+class Holdings(NamedTuple):
+    """Counts of what an engine holds.
+
+    An idle engine holds what it held before, whatever it did meanwhile, but for what is bounded and kept for
+    later: named adapters in host memory and in slots, and records of steps.
+    """
+
+    requests: int
+    running: int
+    waiting: int
+    prompts: int  # known to the KV cache
+    adapters_known: int  # with a name, or without one and still used by a request
+    adapters_in_host: int
+    slots_filled: int
+    slots_pinned: int
+    kv_blocks: int  # owned by running requests
+    step_records: int
 
 
 class Books:

@@ -18,7 +18,7 @@ from advisor.trace.trace import BASE
 from calibration.engine.adapters import AdapterStore, LoadRecord
 from calibration.engine.batch import NO_SLOT, Row
 from calibration.engine.blocks import BlockPool
-from calibration.engine.books import Books, append_tokens
+from calibration.engine.books import Books, Holdings, append_tokens
 from calibration.engine.decide import Asked, decide
 from calibration.engine.merge import merge, unmerge
 from calibration.engine.options import EngineOptions
@@ -134,6 +134,7 @@ class Engine:
         """One step: who runs, bring their adapters, draft, compute, choose tokens, book."""
         marks = [self.now_s()]
         outputs = self._see_arrived_adapters()
+        self._retire_adapters()
         plan = self._scheduler.plan()
         marks.append(self.now_s())
         outputs += self._bring_adapters(plan)
@@ -234,6 +235,7 @@ class Engine:
     def _end(self, index: int, reason: Reason, error: str = "") -> LiveRequest:
         live = self._live.pop(index)
         live.reason, live.error = reason, error
+        self._retire_adapters()
         return live
 
     # ------------------------------------------------------------------------------------ adapters
@@ -241,10 +243,16 @@ class Engine:
     def add_adapter(self, name: str, path: str | Path) -> None:
         """Make an adapter folder known under a name (InputError if it cannot be served)."""
         self._store.register(name, path)
+        self._retire_adapters()
 
     def remove_adapter(self, name: str) -> None:
-        """Forget a name; requests under way keep their adapter."""
+        """Forget a name. Requests under way keep their adapter; with the last of them its slot is free."""
         self._store.unregister(name)
+        self._retire_adapters()
+
+    def _retire_adapters(self) -> None:
+        used = {live.request.adapter for live in self._live.values()} if self._store.nameless else ()
+        self._store.retire(self._scheduler.adapters, used)
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -297,6 +305,23 @@ class Engine:
     def kv_bytes(self) -> int:
         """Device memory of the KV cache."""
         return self._cache.bytes
+
+    @property
+    def holdings(self) -> Holdings:
+        """What it holds. Another thread may ask: each count is right, though a step may come between two."""
+        scheduler = self._scheduler
+        return Holdings(
+            requests=len(self._live),
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            prompts=scheduler.pool.prompts,
+            adapters_known=self._store.described,
+            adapters_in_host=self._store.in_host,
+            slots_filled=len(scheduler.adapters.in_slots),
+            slots_pinned=len(scheduler.adapters.pins),
+            kv_blocks=self.options.kv_blocks - scheduler.pool.free,
+            step_records=len(self.books.steps),
+        )
 
     def check_invariants(self) -> None:
         """What must always hold between two steps."""

@@ -14,7 +14,7 @@ from advisor.errors import InputError
 from advisor.files import read_json
 from advisor.spec.model import ALL_LINEAR, ModelShape
 from advisor.spec.peft import PeftAdapter, Trait, adapter_from_folder
-from calibration.engine.safefiles import listed, opened, pickle_sentence, pickles_in, shapes_in
+from calibration.engine.safefiles import listed, pickle_sentence, pickles_in, shapes_in, tensors_in
 from calibration.engine.weights import module_path
 
 CONFIG: Final = "adapter_config.json"
@@ -93,15 +93,14 @@ def read_adapter(described: Described, base: ModelShape) -> dict[tuple[int, str]
     """
     deltas = {}
     file = described.folder / WEIGHTS
-    with opened(file) as handle:
-        for (layer, module), scale in described.scales.items():
-            name = f"{_PREFIX}{module_path(layer, module)}"
-            a = handle.get_tensor(f"{name}.lora_A.weight")
-            b = handle.get_tensor(f"{name}.lora_B.weight")
-            (d_in, d_out), rank = base.linear_shape(module), described.ranks[layer, module]
-            if a.shape != (rank, d_in) or b.shape != (d_out, rank):
-                raise InputError(f"{file}: has changed since it was registered. Register the adapter again.")
-            deltas[layer, module] = Delta(a, b, scale)
+    tensors = tensors_in(file)
+    for (layer, module), scale in described.scales.items():
+        name = f"{_PREFIX}{module_path(layer, module)}"
+        a, b = (tensors.get(f"{name}.lora_{letter}.weight") for letter in "AB")
+        (d_in, d_out), rank = base.linear_shape(module), described.ranks[layer, module]
+        if a is None or b is None or a.shape != (rank, d_in) or b.shape != (d_out, rank):
+            raise InputError(f"{file}: has changed since it was registered. Register the adapter again.")
+        deltas[layer, module] = Delta(a, b, scale)
     return deltas
 
 

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from advisor.errors import InputError
 from calibration.engine.peft import inside
 from calibration.engine.sampler import Sampling
+from calibration.server.held import held_text
 from calibration.server.loop import Ask, EngineFailedError, EngineLoop, OverloadedError, refused
 from calibration.server.protocol import (
     ChatRequest,
@@ -123,7 +124,7 @@ async def _version(_: Request, __: Serving) -> Response:
 
 
 async def _metrics(_: Request, serving: Serving) -> Response:
-    text = serving.loop.metrics.text(idle=serving.loop.outstanding == 0)
+    text = serving.loop.metrics.text(idle=serving.loop.outstanding == 0) + held_text(serving.loop.engine)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 

@@ -60,6 +60,14 @@ class AdapterMachine(RuleBasedStateMachine):
             self.used[adapter] = self.now
         assert self.cache.unpin(adapter) == (adapter not in self.pins)
 
+    @precondition(lambda self: bool(set(self.used) - set(self.pins)))
+    @rule(data=st.data())
+    def discard(self, data: st.DataObject) -> None:
+        adapter = data.draw(st.sampled_from(sorted(set(self.used) - set(self.pins))))
+        del self.used[adapter]
+        self.slots.discard(adapter)
+        self.cache.discard(adapter)
+
     @invariant()
     def same(self) -> None:
         self.cache.check_invariants()
