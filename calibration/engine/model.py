@@ -16,6 +16,7 @@ from calibration.engine.batch import DecodeBatch, StepBatch
 from calibration.engine.config import Architecture
 from calibration.engine.kv import KvCache, paged_attention
 from calibration.engine.lora import LoraSlots
+from calibration.engine.matrix import linear
 from calibration.engine.rope import rope_tables, rotate
 from calibration.engine.weights import Layer, Weights
 
@@ -47,7 +48,7 @@ def logits_of(model: Model, hidden: Tensor) -> Tensor:
     """hidden: (outputs, d) -> logits (outputs, vocab), in float32."""
     with torch.inference_mode():
         hidden = _norm(hidden, model.weights.norm, model.architecture.norm_eps)
-        return F.linear(hidden, model.weights.head).float()
+        return linear(hidden, model.weights.head).float()
 
 
 def decoded(model: Model, batch: StepBatch | DecodeBatch, cache: KvCache, lora: LoraSlots | None) -> Tensor:
@@ -107,7 +108,7 @@ def _linear(
     layer: Layer, packed: str, index: int, x: Tensor, batch: StepBatch | DecodeBatch, lora: LoraSlots | None
 ) -> Tensor:
     """One packed matrix, and each token's adapter on top: x (T, d_in) -> (T, d_out)."""
-    out = F.linear(x, layer.matrices[packed], layer.biases.get(packed))
+    out = linear(x, layer.matrices[packed], layer.biases.get(packed))
     if lora is not None:
         lora.add_product(packed, index, x, out, batch)
     return out

@@ -76,6 +76,8 @@ class Runner:
             raise InputError(f"dtype is {dtype!r}; allowed: auto, {', '.join(_DTYPES)}.")
         weights = read_weights(model_dir, architecture, _DTYPES[wanted])
         weights = weights.map(lambda tensor: tensor.to(self.device))
+        if self.graphs == "off":
+            weights.block()
         positions = min(kv_blocks * self.block_tokens, architecture.max_positions + drafts)
         return Model.of(architecture, weights, positions)
 
