@@ -86,8 +86,8 @@ class Runner:
         shape = model.architecture.shape
         blocks += self.graphs != "off"
         size = (shape.layers, blocks, self.block_tokens, shape.kv_heads, shape.head_dim)
-        like = model.weights.embedding
-        return KvCache(like.new_zeros(size), like.new_zeros(size))
+        by_head = self.device.type == "cpu" and self.graphs == "off"
+        return KvCache.empty(size, model.weights.embedding, by_head=by_head)
 
     def lora_slots(self, model: Model, slots: int, rank: int) -> LoraSlots | None:
         """Empty adapter slots for a model; None where there are to be none."""
