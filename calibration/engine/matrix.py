@@ -1,8 +1,8 @@
 """A weight matrix in the layout in which the device at hand multiplies by it fastest.
 
-On an x86 CPU that is oneDNN's blocked one: up to 64 rows by a plain matrix take 1.2 to 3 times as long as by
-a blocked one (docs/performance.md). A matrix is blocked once, when it is loaded or merged; blocking loses no
-bit. Elsewhere, and in steps of fixed shape (graphs.py), matrices stay plain.
+On an x86 CPU that is oneDNN's blocked one: up to 64 rows by a large plain matrix take 1.2 to 3 times as long
+as by a blocked one (docs/performance.md). A matrix is blocked once, when it is loaded or merged, and loses no
+bit by it. Small ones stay plain, and all do on other devices and in steps of fixed shape (graphs.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from torch import Tensor
 
 _ROWS: Final = 16
 """Rows of inputs that the layout is chosen for; it serves any other number about as well."""
+
+LEAST_ELEMENTS: Final = {torch.float32: 2**19, torch.bfloat16: 2**14, torch.float16: 2**14}
+"""A blocked product costs some 15 µs before it computes anything; in float32 a plain one does not."""
 
 
 def blocked(weight: Tensor) -> Tensor:
@@ -49,6 +52,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _can_block(weight: Tensor) -> bool:
     """Whether this build of torch and this processor have blocked products of the weight's type."""
+    if weight.numel() < LEAST_ELEMENTS.get(weight.dtype, 2**63):
+        return False
     if weight.device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
         return False
     backend: Any = torch.backends.mkldnn
