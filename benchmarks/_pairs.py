@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from advisor.files import write_text
+from advisor.plots.theme import FONT, log_ticks
 from benchmarks._page import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,6 +41,7 @@ def plot_pairs(name: str, rows: Sequence[dict[str, Any]], metrics: dict[str, str
     """
     import altair as alt
 
+    legend = alt.Legend(orient="bottom", columns=1 if len(metrics) < 3 else 2, labelLimit=420)
     panels = []
     for metric, title in metrics.items():
         points = [
@@ -48,22 +50,21 @@ def plot_pairs(name: str, rows: Sequence[dict[str, Any]], metrics: dict[str, str
             if row[f"measured_{metric}"] > 0 and row[f"predicted_{metric}"] > 0
         ]
         both = [point[side] for point in points for side in ("m", "p")]
-        log = alt.Scale(type="log", domain=[min(both) * 0.9, max(both) * 1.1], nice=False)
+        log, ticks = log_ticks(both)
         ends = [{"x": end, "y": end} for end in (min(both), max(both))]
         line = alt.Chart(_values(ends)).mark_line(color="gray", strokeDash=[4, 3])
         line = line.encode(x=alt.X("x:Q", scale=log), y=alt.Y("y:Q", scale=log))
         dots = alt.Chart(_values(points)).mark_point(size=14, opacity=0.6)
         dots = dots.encode(
-            x=alt.X("m:Q", scale=log, title=f"measured {title}"),
-            y=alt.Y("p:Q", scale=log, title=f"predicted {title}"),
-            color=alt.Color(
-                "group:N", title=None, scale=alt.Scale(range=_COLOURS), legend=alt.Legend(labelLimit=420)
-            ),
+            x=alt.X("m:Q", scale=log, axis=ticks, title=f"measured {title}"),
+            y=alt.Y("p:Q", scale=log, axis=ticks, title=f"predicted {title}"),
+            color=alt.Color("group:N", title=None, scale=alt.Scale(range=_COLOURS), legend=legend),
             shape=alt.Shape("group:N", title=None),
         )
         panels.append((line + dots).properties(width=250, height=250))
     path = RESULTS / f"{name}.svg"
-    alt.hconcat(*panels).save(path)
+    chart = alt.hconcat(*panels).properties(config={"font": FONT, "background": "white"})
+    chart.save(path)
     return path
 
 

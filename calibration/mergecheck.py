@@ -162,6 +162,7 @@ def _logs(
     """Log-probabilities of every place of every prompt: (tokens, vocab) each."""
     from calibration.engine.batch import Row
     from calibration.engine.lora import pack
+    from calibration.engine.matrix import like, plain
     from calibration.engine.merge import merge
     from calibration.engine.runner import Runner
 
@@ -182,7 +183,7 @@ def _logs(
         merge(weights, architecture, deltas)
     for layer in weights.layers:
         for name, matrix in layer.matrices.items():
-            layer.matrices[name] = rounded(matrix)
+            layer.matrices[name] = like(rounded(plain(matrix)), matrix)
     cache = runner.kv_cache(model, blocks)
     found = []
     for prompt in prompts:

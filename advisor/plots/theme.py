@@ -44,7 +44,7 @@ WIDTH: Final = 520
 _MAX_TICKS: Final = 10
 _DARK_INK: Final = "#1f2933"
 _LIGHT_INK: Final = "#e3e8ee"
-_FONT: Final = (
+FONT: Final = (
     "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is inside vl-convert: same size everywhere
 )
 
@@ -86,7 +86,7 @@ def _config(ink: str) -> dict[str, Any]:
     }
     return {
         "background": None,
-        "font": _FONT,
+        "font": FONT,
         "view": {"stroke": None},
         "axis": axis,
         "legend": {**legend, "titleFontWeight": "normal", "symbolStrokeColor": ink},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
@@ -10,13 +11,29 @@ from torch import Tensor
 
 from calibration.engine.batch import AttentionGroup, DecodeBatch, StepBatch
 
+_GATHERED_BYTES: Final = 2**21
+"""Keys and values that a CPU gathers before it attends to them: they stay in its caches."""
+
 
 @dataclass(frozen=True, slots=True)
 class KvCache:
-    """Keys and values: each (layers, blocks, block_tokens, kv_heads, head_dim)."""
+    """Keys and values: each (layers, blocks, block_tokens, kv_heads, head_dim).
+
+    With `by_head` a head's blocks lie together, whatever the order of the dimensions: what a CPU gathers
+    of them is then one range for each head and sequence, as products want it.
+    """
 
     keys: Tensor
     values: Tensor
+
+    @classmethod
+    def empty(cls, size: tuple[int, int, int, int, int], like: Tensor, *, by_head: bool) -> KvCache:
+        """Zeros of this size, with the device and dtype of `like`."""
+        layers, blocks, block_tokens, kv_heads, dim = size
+        if not by_head:
+            return cls(like.new_zeros(size), like.new_zeros(size))
+        keys, values = (like.new_zeros(layers, kv_heads, blocks, block_tokens, dim) for _ in range(2))
+        return cls(keys.permute(0, 2, 3, 1, 4), values.permute(0, 2, 3, 1, 4))
 
     @property
     def bytes(self) -> int:
@@ -103,11 +120,21 @@ def _attend(query: Tensor, cache: KvCache, layer: int, group: AttentionGroup) ->
     sequences, new = group.tables.shape[0], group.new_tokens
     _, heads, dim = query.shape
     kv_heads = cache.keys.shape[3]
-    keys = _gathered(cache.keys[layer], group)
-    values = _gathered(cache.values[layer], group)
     query = query.view(sequences, new, heads, dim)
     if group.mask is not None and new * heads <= 4 * kv_heads * dim:
-        return _attend_folded(query, keys, values, group.mask)
+        at_once = _at_once(cache.keys, group)
+        parts = [
+            _attend_folded(
+                query[first : first + at_once],
+                _gathered(cache.keys[layer], group.tables[first : first + at_once], group.kv_tokens),
+                _gathered(cache.values[layer], group.tables[first : first + at_once], group.kv_tokens),
+                group.mask[first : first + at_once],
+            )
+            for first in range(0, sequences, at_once)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+    keys = _gathered(cache.keys[layer], group.tables, group.kv_tokens)
+    values = _gathered(cache.values[layer], group.tables, group.kv_tokens)
     out = F.scaled_dot_product_attention(
         query.transpose(1, 2),
         keys,
@@ -135,7 +162,20 @@ def _attend_folded(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) ->
     return out.reshape(sequences * new, heads * dim)
 
 
-def _gathered(blocks: Tensor, group: AttentionGroup) -> Tensor:
+def _at_once(keys: Tensor, group: AttentionGroup) -> int:
+    """Sequences whose gathered KV a CPU's cache keeps until it is used; on other devices all of them."""
+    if keys.device.type != "cpu":
+        return group.tables.shape[0]
+    gathered = 2 * group.tables.shape[1] * keys[0, 0].numel() * keys.element_size()
+    return max(1, _GATHERED_BYTES // gathered)
+
+
+def _gathered(blocks: Tensor, tables: Tensor, kv_tokens: int) -> Tensor:
     """blocks: (blocks, block_tokens, kv_heads, dim) -> (sequences, kv_heads, kv, dim)."""
-    found = blocks[group.tables].flatten(1, 2)
-    return found[:, : group.kv_tokens].transpose(1, 2)
+    sequences, width = tables.shape
+    _, block_tokens, kv_heads, dim = blocks.shape
+    if blocks.is_contiguous():
+        found = blocks.index_select(0, tables.flatten()).view(sequences, -1, kv_heads, dim)
+        return found[:, :kv_tokens].transpose(1, 2)
+    found = blocks.permute(2, 0, 1, 3).index_select(1, tables.flatten())
+    return found.view(kv_heads, sequences, width * block_tokens, dim)[:, :, :kv_tokens].transpose(0, 1)

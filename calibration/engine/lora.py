@@ -14,6 +14,7 @@ from torch import Tensor
 
 from calibration.engine.batch import DecodeBatch, StepBatch
 from calibration.engine.config import Architecture
+from calibration.engine.lora_batched import batched_product, grid_of
 from calibration.engine.peft import Delta
 from calibration.engine.weights import PACKED, rows_of
 
@@ -118,8 +119,11 @@ class LoraSlots:
             )  # triton comes with CUDA builds of torch
 
             grouped_product(x, out, a, parts, batch.lora_tiles, self.rank)
-        else:
-            grouped_product_reference(x, out, a, parts, batch.lora, self.rank)
+            return
+        groups = tuple(batch.lora)
+        grid = grid_of(groups) if groups and x.element_size() == 2 else None
+        if grid is None or not batched_product(x, out, a, parts, grid, self.rank):
+            grouped_product_reference(x, out, a, parts, groups, self.rank)
 
 
 def grouped_product_reference(

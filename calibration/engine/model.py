@@ -16,6 +16,7 @@ from calibration.engine.batch import DecodeBatch, StepBatch
 from calibration.engine.config import Architecture
 from calibration.engine.kv import KvCache, paged_attention
 from calibration.engine.lora import LoraSlots
+from calibration.engine.matrix import linear
 from calibration.engine.rope import rope_tables, rotate
 from calibration.engine.weights import Layer, Weights
 
@@ -47,7 +48,7 @@ def logits_of(model: Model, hidden: Tensor) -> Tensor:
     """hidden: (outputs, d) -> logits (outputs, vocab), in float32."""
     with torch.inference_mode():
         hidden = _norm(hidden, model.weights.norm, model.architecture.norm_eps)
-        return F.linear(hidden, model.weights.head).float()
+        return linear(hidden, model.weights.head).float()
 
 
 def decoded(model: Model, batch: StepBatch | DecodeBatch, cache: KvCache, lora: LoraSlots | None) -> Tensor:
@@ -58,9 +59,9 @@ def decoded(model: Model, batch: StepBatch | DecodeBatch, cache: KvCache, lora: 
         hidden = F.embedding(batch.tokens, weights.embedding)
         for index, layer in enumerate(weights.layers):
             x = _norm(hidden, layer.input_norm, eps)
-            hidden = hidden + _attention(model, layer, index, x, cos, sin, batch, cache, lora)
+            hidden += _attention(model, layer, index, x, cos, sin, batch, cache, lora)
             x = _norm(hidden, layer.post_norm, eps)
-            hidden = hidden + _mlp(layer, index, x, batch, lora)
+            hidden += _mlp(layer, index, x, batch, lora)
         return hidden
 
 
@@ -90,7 +91,10 @@ def _attention(  # noqa: PLR0913 - one step's state, all of it used
     value = v.view(-1, shape.kv_heads, shape.head_dim)
     if layer.q_norm is not None and layer.k_norm is not None:
         query, key = _norm(query, layer.q_norm, eps), _norm(key, layer.k_norm, eps)
-    query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+    else:
+        both = qkv[:, : widths[0] + widths[1]].view(-1, shape.heads + shape.kv_heads, shape.head_dim)
+        query, key = torch.split_with_sizes(rotate(both, cos, sin), [shape.heads, shape.kv_heads], dim=1)
     cache.write(index, batch.kv_places, key, value)
     return _linear(layer, "o", index, paged_attention(query, cache, index, batch), batch, lora)
 
@@ -107,7 +111,7 @@ def _linear(
     layer: Layer, packed: str, index: int, x: Tensor, batch: StepBatch | DecodeBatch, lora: LoraSlots | None
 ) -> Tensor:
     """One packed matrix, and each token's adapter on top: x (T, d_in) -> (T, d_out)."""
-    out = F.linear(x, layer.matrices[packed], layer.biases.get(packed))
+    out = linear(x, layer.matrices[packed], layer.biases.get(packed))
     if lora is not None:
         lora.add_product(packed, index, x, out, batch)
     return out

@@ -79,6 +79,8 @@ class Runner:
             raise InputError(f"dtype is {dtype!r}; allowed: auto, {', '.join(_DTYPES)}.")
         weights = read_weights(model_dir, architecture, _DTYPES[wanted])
         weights = weights.map(lambda tensor: tensor.to(self.device))
+        if self.graphs == "off":
+            weights.block()
         positions = min(kv_blocks * self.block_tokens, architecture.max_positions + drafts)
         return Model.of(architecture, weights, positions)
 
@@ -87,8 +89,8 @@ class Runner:
         shape = model.architecture.shape
         blocks += self.graphs != "off"
         size = (shape.layers, blocks, self.block_tokens, shape.kv_heads, shape.head_dim)
-        like = model.weights.embedding
-        return KvCache(like.new_zeros(size), like.new_zeros(size))
+        by_head = self.device.type == "cpu" and self.graphs == "off"
+        return KvCache.empty(size, model.weights.embedding, by_head=by_head)
 
     def lora_slots(self, model: Model, slots: int, rank: int) -> LoraSlots | None:
         """Empty adapter slots for a model; None where there are to be none."""

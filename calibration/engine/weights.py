@@ -14,6 +14,7 @@ from advisor.errors import InputError
 from advisor.files import read_json
 from advisor.spec.model import ATTENTION_MODULES
 from calibration.engine.config import Architecture
+from calibration.engine.matrix import blocked, plain
 from calibration.engine.safefiles import listed, opened, pickle_sentence, pickles_in, shapes_in
 
 SINGLE: Final = "model.safetensors"
@@ -31,7 +32,7 @@ PACKED: Final[dict[str, tuple[str, ...]]] = {
 class Layer:
     """One decoder layer. Matrices are (d_out, d_in), as torch's linear wants them."""
 
-    matrices: dict[str, Tensor]  # packed name -> weight
+    matrices: dict[str, Tensor]  # packed name -> weight, plain or blocked (matrix.py)
     biases: dict[str, Tensor]  # packed name -> bias, where there is one
     input_norm: Tensor  # (hidden,)
     post_norm: Tensor  # (hidden,)
@@ -41,7 +42,7 @@ class Layer:
 
 @dataclass(slots=True)
 class Weights:
-    """All of a model. The head is the embedding where they are tied."""
+    """All of a model. The head is the embedding where they are tied, unless it is blocked (matrix.py)."""
 
     embedding: Tensor  # (vocab, hidden)
     layers: list[Layer]
@@ -49,14 +50,25 @@ class Weights:
     head: Tensor  # (vocab, hidden)
 
     def tensors(self) -> list[Tensor]:
-        """Each tensor once."""
+        """Each tensor once, matrices in plain layout."""
         found = [self.embedding, self.norm]
         if self.head is not self.embedding:
-            found.append(self.head)
+            found.append(plain(self.head))
         for layer in self.layers:
-            found += [*layer.matrices.values(), *layer.biases.values(), layer.input_norm, layer.post_norm]
+            found += [plain(matrix) for matrix in layer.matrices.values()]
+            found += [*layer.biases.values(), layer.input_norm, layer.post_norm]
             found += [norm for norm in (layer.q_norm, layer.k_norm) if norm is not None]
         return found
+
+    def block(self) -> None:
+        """Lay out every matrix, head included, as the device multiplies fastest.
+
+        One after the other, to keep the peak low. A tied embedding is held twice from then on.
+        """
+        self.head = blocked(self.head)
+        for layer in self.layers:
+            for name in list(layer.matrices):
+                layer.matrices[name] = blocked(layer.matrices.pop(name))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Weights:
         """The same weights with each tensor changed (moved, cast); tied ones stay tied."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor
 
 from calibration.engine.kv import paged_attention
+from calibration.engine.matrix import linear
 from calibration.engine.model import forward
 from calibration.engine.sampler import Sampling, choose, probabilities
 from calibration.engine.weights import PACKED
@@ -106,7 +107,7 @@ def heads(bench: Bench) -> Iterator[Point]:
             def work() -> Tensor:
                 with torch.inference_mode():
                     normed = F.rms_norm(hidden, (hidden.shape[-1],), weights.norm, eps)
-                    return F.linear(normed, weights.head).float().argmax(-1)
+                    return linear(normed, weights.head).float().argmax(-1)
 
             return work
 
