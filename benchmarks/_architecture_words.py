@@ -80,6 +80,7 @@ CALIBRATION = {
     "endpoint": "a server from outside",
     "results": "files of load generators",
     "microbench": "times kernels and steps",
+    "roofline": "steps against the limit",
     "importers": "others' measurements",
     "replay": "a trace against a server",
     "server": "the engine behind HTTP",
