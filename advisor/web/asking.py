@@ -8,7 +8,7 @@ import streamlit as st
 
 from advisor.errors import AdvisorError
 from advisor.recommendation import Recommendation
-from advisor.web import state, watch
+from advisor.web import show, state, watch
 from advisor.web.cores import jobs
 from advisor.web.question import Question
 from advisor.web.work import Tell, Work
@@ -53,6 +53,16 @@ def preview() -> tuple[Question, Recommendation] | None:
     """The ranking of the answer under way, once it is there; its reasons are still missing."""
     work = watch.work_of(_SLOT)
     return None if work is None or work.early is None else (st.session_state["asked"], work.early)
+
+
+def whole_answer() -> tuple[Question, Recommendation] | None:
+    """The latest question and its answer; None, and the page says so, where there is none yet."""
+    if under_way():
+        return None
+    found = state.answered()
+    if found is None:
+        show.nothing_yet()
+    return found
 
 
 def _keep(rec: Recommendation) -> None:

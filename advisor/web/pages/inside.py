@@ -10,7 +10,7 @@ from advisor.inside.run import Inside
 from advisor.plots.inside import BRUSH
 from advisor.recommendation import Option, Recommendation
 from advisor.tables import ranking
-from advisor.web import asking, show, state
+from advisor.web import asking, show
 from advisor.web.parts.simulated import simulated
 
 _FIRST_S: Final = 60.0
@@ -21,11 +21,8 @@ _MOST_POOLS: Final = 200
 
 def page() -> None:
     """Batch, queue, KV cache, slots and requests of one replica; a stretch of time to zoom into."""
-    if asking.under_way():
-        return
-    found = state.answered()
+    found = asking.whole_answer()
     if found is None:
-        show.nothing_yet()
         return
     question, rec = found
     st.title("Inside a replica", anchor=False)

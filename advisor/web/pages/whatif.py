@@ -25,11 +25,8 @@ _MAPS: Final = "maps"
 
 def page() -> None:
     """What would be, with something different from the latest answer's question."""
-    if asking.under_way():
-        return
-    found = state.answered()
+    found = asking.whole_answer()
     if found is None:
-        show.nothing_yet()
         return
     question, rec = found
     st.title("What if?", anchor=False)

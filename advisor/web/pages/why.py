@@ -11,11 +11,8 @@ from advisor.web.parts.simulated import simulated
 
 def page() -> None:
     """The reasons of the latest answer."""
-    if asking.under_way():
-        return
-    found = state.answered()
+    found = asking.whole_answer()
     if found is None:
-        show.nothing_yet()
         return
     question, rec = found
     st.title("Why is my LoRA slower than its base?", anchor=False)
