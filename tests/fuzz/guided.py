@@ -98,12 +98,13 @@ def _found(name: str, place: Path, code: int) -> Found:
 def table(rows: Sequence[Found]) -> str:
     """The rows as a table of docs/security.md."""
     lines = [
-        "| target | inputs | of these read | kinds of sentences | edges | features | slowest (CPU) |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| target | inputs | of these read | kinds of sentences | edges | features | slowest (CPU) | faults |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {row.target} | {row.inputs:,} | {row.report.returned:,} | {row.report.sentences:,} | "
-        f"{row.edges:,} | {row.features:,} | {1e3 * row.report.slowest_s:.0f} ms |"
+        f"{row.edges:,} | {row.features:,} | {1e3 * row.report.slowest_s:.0f} ms | "
+        f"{len(row.report.faults)} |"
         for row in rows
     ]
     return "\n".join(lines)
