@@ -98,7 +98,7 @@ def _found(name: str, place: Path, code: int) -> Found:
 def table(rows: Sequence[Found]) -> str:
     """The rows as a table of docs/security.md."""
     lines = [
-        "| target | inputs | of these read | kinds of sentences | edges | features | slowest (CPU) | faults |",
+        "| target | inputs | read | kinds of sentences | edges | features | slowest (CPU) | faults |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
