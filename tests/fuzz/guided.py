@@ -98,14 +98,19 @@ def _found(name: str, place: Path, code: int) -> Found:
 def table(rows: Sequence[Found]) -> str:
     """The rows as a table of docs/security.md."""
     lines = [
-        "| target | inputs | of these read | kinds of sentences | edges | features | slowest (CPU) |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| target | inputs | read | kinds of sentences | edges | features | slowest (CPU) | faults |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {row.target} | {row.inputs:,} | {row.report.returned:,} | {row.report.sentences:,} | "
-        f"{row.edges:,} | {row.features:,} | {1e3 * row.report.slowest_s:.0f} ms |"
-        for row in rows
-    ]
+    for row in rows:
+        report = row.report
+        cells = [
+            row.target,
+            *(f"{count:,}" for count in (row.inputs, report.returned, report.sentences, row.edges)),
+            f"{row.features:,}",
+            f"{1e3 * report.slowest_s:.0f} ms",
+            str(len(report.faults)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
