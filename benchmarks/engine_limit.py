@@ -55,7 +55,7 @@ def cell(one: Found) -> tuple[str, ...]:
     low, high = min(one.fractions), max(one.fractions)
     text = f"{one.fraction:.0%} ({low:.0%} to {high:.0%})"
     parts = [f"{one.parts[part]:.0%}" if not one.graph else "–" for part in PARTS]
-    step = f"{1e3 * one.step_s:.3g}"
+    step = f"{1e3 * one.step_s:,.0f}" if one.step_s >= 0.1 else f"{1e3 * one.step_s:.3g}"
     return (one.case.name, step, one.bound, text if one.fraction >= 0.5 else f"**{text}**", *parts)
 
 

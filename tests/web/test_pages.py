@@ -78,8 +78,11 @@ def test_the_operator_opens_a_folder_by_a_variable(
 
 def test_the_page_of_what_is_known_shows_profiles_and_prices() -> None:
     app = moved(opened(), "known")
-    profiles, prices = (frame.value for frame in app.dataframe)
+    profiles, predicted, prices = (frame.value for frame in app.dataframe)
     assert "H100-80-SXM" in set(profiles["device"])
+    assert set(predicted["method"]) == {"datasheet"}
+    assert "datasheet" not in set(profiles["method"])
+    assert "Predicted from the datasheet" in said(app)
     assert prices["$/h"].min() > 0
     assert prices["date"].notna().all()
 
