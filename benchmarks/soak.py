@@ -115,7 +115,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     except (AssertionError, aiohttp.ClientError) as error:
-        print(f"a request failed: {error or type(error).__name__}", file=sys.stderr)
+        print(f"a request failed: {type(error).__name__} {error}", file=sys.stderr)
         return 1
     text = report(soak)
     print(text)
