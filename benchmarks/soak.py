@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import aiohttp
+
 from advisor.datafiles import data_dir
 from advisor.errors import InputError
 from benchmarks._page import ROOT, replace_block, table
@@ -50,11 +52,19 @@ class Soak:
 def soak_server(
     length: Length, command: Sequence[str] = SERVER, tell: Callable[[Work], None] = lambda _: None
 ) -> Work:
-    """Start a server that prints its address, work it, and end it."""
+    """Start a server that prints its address, work it, and end it.
+
+    Raises:
+        AssertionError, aiohttp.ClientError: a request failed.
+        InputError: the server did not start.
+    """
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        return asyncio.run(work(server.pid, server.stdout.readline().split()[-1], length, tell))
+        told = server.stdout.readline()
+        if not told:
+            raise InputError("soak: the server has ended before it told its address; what it says is above.")
+        return asyncio.run(work(server.pid, told.split()[-1], length, tell))
     finally:
         server.terminate()
         server.communicate()
@@ -104,6 +114,9 @@ def main() -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
+    except (AssertionError, aiohttp.ClientError) as error:
+        print(f"a request failed: {type(error).__name__} {error}", file=sys.stderr)
+        return 1
     text = report(soak)
     print(text)
     if wish.write:

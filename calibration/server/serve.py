@@ -31,7 +31,7 @@ KEPT_STEPS = 1000
 def bound_kernel_caches() -> None:
     """Bound what torch keeps on a CPU for every shape of a product. Call it before torch computes anything.
 
-    Both caches hold 1,024 kernels by default, about 0.5 MiB each with the shipped model, and a server meets
+    Both caches hold 1,024 kernels by default, about 0.5 MiB a pair with the shipped model, and a server meets
     new shapes for ever (docs/explanation/server.md). Variables that are set already stay.
     """
     for name in _KERNEL_CACHES:

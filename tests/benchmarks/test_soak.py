@@ -95,3 +95,8 @@ def test_every_kind_of_leak_is_found() -> None:
     assert found[0].startswith("server grows: ")
     more = {one.split(" holds ")[1].split(" ")[1].rstrip(",") for one in found[1:]}
     assert more == {"tasks", "open_fds", "kv_blocks", "adapters_known", "adapters_in_host", "slots_filled"}
+
+
+def test_a_server_that_does_not_start_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="ended before it told its address"):
+        soak_server(SHORT, [sys.executable, "-c", ""])
