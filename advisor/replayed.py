@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, Field
 
 from advisor.errors import InputError, validated
 from advisor.files import check_schema_version, read_bytes, write_bytes
+from advisor.parquetfile import open_parquet
 from advisor.spec.spec import Spec
 
 Floats = NDArray[np.float64]
@@ -147,12 +148,11 @@ def load_replay(path: str | Path) -> ReplayResult:
         InputError: missing, no Parquet, not written by `calibrate replay`, broken, or of a newer version.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
         # Arrow's threads, left over from a broken page, may abort the program when it ends.
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table = open_parquet(content).read(use_threads=False)
         table.validate(full=True)  # texts that are no UTF-8 show only when they are used
         raw = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError):

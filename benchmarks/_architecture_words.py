@@ -8,6 +8,7 @@ FLOOR = {
     "advisor.files": "atomic, refused clearly",
     "advisor.errors": "one sentence a fault",
     "advisor.datafiles": "where shipped data lies",
+    "advisor.parquetfile": "Parquet of others",
     "advisor.commandpages": "help as Markdown",
     "advisor.sentences": "pydantic, in words",
     "advisor.rawdata": "YAML and JSON, read",

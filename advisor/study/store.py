@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from advisor import __version__
 from advisor.errors import InputError
 from advisor.files import read_bytes, write_bytes
+from advisor.parquetfile import UnreadableError, open_parquet
 from advisor.spec.adapter import AdapterFolders
 from advisor.spec.scenario import Scenario
 from advisor.study.answers import Places
@@ -128,9 +129,9 @@ class Store:
 
     def _rows(self, file: Path) -> list[dict[str, Any]]:
         try:
-            table = pq.read_table(file)
+            table = open_parquet(read_bytes(file, max_bytes=_MOST_BYTES)).read(use_threads=False)
             table.validate(full=True)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError, UnreadableError) as error:
             said = (str(error).splitlines() or [""])[0]
             raise InputError(
                 f"{file}: cannot be read as Parquet ({said}). Remove it, or choose another --out."

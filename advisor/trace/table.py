@@ -20,6 +20,7 @@ import numpy as np
 
 from advisor.errors import InputError
 from advisor.files import read_bytes
+from advisor.parquetfile import UnreadableError, open_parquet
 from advisor.trace.formats import Layout
 from advisor.trace.trace import Ints
 
@@ -209,15 +210,14 @@ def _jsonl(content: bytes, choose: Choose, source: str) -> Table:
 
 def _parquet(content: bytes, choose: Choose, source: str) -> Table:
     import pyarrow as pa
-    import pyarrow.parquet as arrow_parquet
 
     try:
-        file = arrow_parquet.ParquetFile(pa.BufferReader(content))
+        file = open_parquet(content)
         _check_rows(file.metadata.num_rows, source)
         layout = choose(tuple(file.schema_arrow.names))
         table = file.read(columns=sorted(set(layout.columns.values())), use_threads=False)
         table.validate(full=True)  # texts that are no UTF-8 show only when they are used
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, UnreadableError) as error:
         raise InputError(f"{source}: is not a Parquet file that can be read: {_first_line(error)}.") from None
     if not table.num_rows:
         raise InputError(f"{source}: holds no row; allowed: at least one request.")

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.errors import InputError
+from advisor.files import read_bytes
+from advisor.parquetfile import UnreadableError, open_parquet
 
 Array = NDArray[np.float64]
 
@@ -98,18 +100,18 @@ def read_rows(path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...]
     Raises:
         InputError: unreadable, not parquet, a column missing, or a latency that is not positive.
     """
-    import pyarrow.parquet as parquet
     from pyarrow.lib import ArrowException
 
     name = "/".join(path.parts[-5:])
     try:
-        known = parquet.read_schema(path).names
+        file = open_parquet(read_bytes(path))
+        known = file.schema_arrow.names
         missing = [column for column in columns if column not in known]
         if missing:
             raise InputError(f"{name}: lacks the column {missing[0]}; has: {', '.join(known)}.")
-        table = parquet.read_table(path, columns=[*columns, *(c for c in optional if c in known)])
+        table = file.read(columns=[*columns, *(c for c in optional if c in known)], use_threads=False)
         table.validate(full=True)
-    except (OSError, ArrowException, UnicodeDecodeError) as error:
+    except (OSError, ArrowException, UnicodeDecodeError, UnreadableError) as error:
         said = (str(error).splitlines() or [""])[0]
         raise InputError(f"{name}: cannot be read as parquet: {said:.120}") from None
     read = {column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names}
