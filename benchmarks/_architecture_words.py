@@ -12,6 +12,7 @@ FLOOR = {
     "advisor.commandpages": "help as Markdown",
     "advisor.sentences": "pydantic, in words",
     "advisor.rawdata": "YAML and JSON, read",
+    "advisor.thrift": "what Parquet is told in",
     "advisor.rules": "bounds, in words",
     "advisor.fieldpath": "the place in a file",
     "advisor.problem": "one fault as data",
