@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.errors import InputError
-from advisor.files import read_bytes
 from advisor.parquetfile import UnreadableError, open_parquet
 
 Array = NDArray[np.float64]
@@ -104,7 +103,7 @@ def read_rows(path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...]
 
     name = "/".join(path.parts[-5:])
     try:
-        file = open_parquet(read_bytes(path))
+        file = open_parquet(path.read_bytes())
         known = file.schema_arrow.names
         missing = [column for column in columns if column not in known]
         if missing:
