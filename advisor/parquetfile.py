@@ -21,6 +21,8 @@ MOST_BYTES: Final = 4 * 2**30
 """Of all pages, unpacked."""
 
 _MAGIC: Final = b"PAR1"
+_FOOTER_BYTES: Final = 8 * 2**20
+_HEADER_BYTES: Final = 2**20  # of a page
 _MOST_PAGES: Final = 100_000  # of a column in a row group
 _PAGE_BYTES: Final = 64 * 2**20
 _RATIO: Final = 1100
@@ -78,10 +80,12 @@ def _footer(content: bytes) -> Struct:
     """The file's metadata."""
     length = int.from_bytes(content[-8:-4], "little")
     begin = len(content) - 8 - length
+    if length > _FOOTER_BYTES:
+        raise UnreadableError(f"its footer has {length:,} bytes, of {_FOOTER_BYTES:,} that may be")
     if content[:4] != _MAGIC or content[-4:] != _MAGIC or begin < len(_MAGIC):
         raise UnreadableError("lacks Parquet's marks at its ends")
     try:
-        return read_struct(content[begin:-8], 0)[0]
+        return read_struct(memoryview(content)[begin:-8])[0]
     except ThriftError as error:
         raise UnreadableError(f"its footer {error}") from None
 
@@ -105,7 +109,8 @@ def _claims(content: bytes, chunk: _Chunk) -> tuple[int, int]:
     while at < min(chunk.end + _PADDING, len(content)):
         is_ours = at < chunk.end
         try:
-            page, at = read_struct(content, at)
+            page, length = read_struct(memoryview(content)[at : at + _HEADER_BYTES])
+            at += length
             packed, claimed, count = _page(page)
             if at + packed > len(content):
                 raise UnreadableError(f"a page of {packed:,} bytes ends outside the file")

@@ -19,12 +19,16 @@ class ThriftError(ValueError):
     """The bytes are not of this protocol."""
 
 
-def read_struct(content: bytes, at: int) -> tuple[Struct, int]:
-    """The struct that begins at a byte, and where it ends (ThriftError)."""
-    return _struct(content, at, 0)
+def read_struct(content: memoryview) -> tuple[Struct, int]:
+    """The struct at the beginning, and its bytes. It takes memory in proportion to the content: cut that.
+
+    Raises:
+        ThriftError: not of this protocol, or longer than the content.
+    """
+    return _struct(content, 0, 0)
 
 
-def _struct(content: bytes, at: int, depth: int) -> tuple[Struct, int]:
+def _struct(content: memoryview, at: int, depth: int) -> tuple[Struct, int]:
     fields: Struct = {}
     number = 0
     while True:
@@ -42,7 +46,7 @@ def _struct(content: bytes, at: int, depth: int) -> tuple[Struct, int]:
             fields[number], at = _value(content, at, kind, depth + 1)
 
 
-def _value(content: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
+def _value(content: memoryview, at: int, kind: int, depth: int) -> tuple[Any, int]:
     if depth > _DEPTH:
         raise ThriftError("nests too deep")
     if kind in (_TRUE, _FALSE, _BYTE):
@@ -61,7 +65,7 @@ def _value(content: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
     raise ThriftError("holds a kind of value that is not known")
 
 
-def _list(content: bytes, at: int, depth: int) -> tuple[list[Any], int]:
+def _list(content: memoryview, at: int, depth: int) -> tuple[list[Any], int]:
     head, at = _byte(content, at)
     count = head >> 4
     if count == 15:
@@ -73,13 +77,13 @@ def _list(content: bytes, at: int, depth: int) -> tuple[list[Any], int]:
     return values, at
 
 
-def _signed(content: bytes, at: int) -> tuple[int, int]:
+def _signed(content: memoryview, at: int) -> tuple[int, int]:
     """A zigzag number."""
     value, at = _varint(content, at)
     return (value >> 1) ^ -(value & 1), at
 
 
-def _varint(content: bytes, at: int) -> tuple[int, int]:
+def _varint(content: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte, at = _byte(content, at)
@@ -89,7 +93,7 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
     raise ThriftError("has an endless number")
 
 
-def _byte(content: bytes, at: int) -> tuple[int, int]:
+def _byte(content: memoryview, at: int) -> tuple[int, int]:
     if at >= len(content):
         raise ThriftError("ends too early")
     return content[at], at + 1

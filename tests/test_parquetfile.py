@@ -98,6 +98,13 @@ def test_more_values_than_anybody_needs_are_refused() -> None:
             open_parquet(lists)
 
 
+def test_a_footer_of_nothing_but_empty_structs_is_refused() -> None:
+    """Each takes a byte in the file and a hundred in memory."""
+    empty = bytes(9 * 2**20)
+    with pytest.raises(UnreadableError, match="its footer has 9,437,184 bytes"):
+        open_parquet(b"PAR1" + empty + len(empty).to_bytes(4, "little") + b"PAR1")
+
+
 def test_a_footer_that_contradicts_itself_is_an_error_and_not_the_end() -> None:
     """Arrow's metadata of a column ends the process for one of these; nothing here may ask it."""
     good = packed(pa.table({"number": [1.0, 2.0, 3.0], "list": [[1.0], [], None]}))

@@ -117,10 +117,8 @@ def test_its_clock_gives_the_engines_own_step_times(measured: Measured) -> None:
     found = np.array(ratios)
     for kind in (~prompts & ~adapters, ~prompts & adapters, prompts):
         assert kind.sum() > 20
-        # A client's gaps hold the server's own work too. The machine may do other work meanwhile: quartiles.
-        slow, fast = np.quantile(found[kind], (0.25, 0.75))
-        assert fast > 0.4
-        assert slow < 6
+        # A client's gaps hold the server's own work too, and what else the machine does meanwhile.
+        assert 0.4 < float(np.median(found[kind])) < 6
 
 
 def test_its_terms_are_those_of_the_engines_microbenchmark(measured: Measured) -> None:
