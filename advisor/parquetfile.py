@@ -80,10 +80,10 @@ def _footer(content: bytes) -> Struct:
     """The file's metadata."""
     length = int.from_bytes(content[-8:-4], "little")
     begin = len(content) - 8 - length
-    if length > _FOOTER_BYTES:
-        raise UnreadableError(f"its footer has {length:,} bytes, of {_FOOTER_BYTES:,} that may be")
     if content[:4] != _MAGIC or content[-4:] != _MAGIC or begin < len(_MAGIC):
         raise UnreadableError("lacks Parquet's marks at its ends")
+    if length > _FOOTER_BYTES:
+        raise UnreadableError(f"its footer has {length:,} bytes, of {_FOOTER_BYTES:,} that may be")
     try:
         return read_struct(memoryview(content)[begin:-8])[0]
     except ThriftError as error:
