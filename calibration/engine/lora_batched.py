@@ -31,9 +31,7 @@ class Grid:
     last: int
     slots: Tensor  # (adapters,)
     in_order: bool  # their slots are a range as well
-    places: (
-        Tensor | None
-    )  # (adapters · longest,) token of each cell, from `first` on; None: there is no padding
+    places: Tensor | None  # (adapters · longest,) token of each cell, from `first` on; None: no padding
     cells: Tensor | None  # (tokens,) cell of each token
 
 
@@ -55,16 +53,8 @@ def grid_of(groups: tuple[tuple[int, int, int], ...]) -> Grid | None:
     for line, (_, start, end) in enumerate(groups):
         places += [min(start + step, end - 1) - first for step in range(longest)]
         cells += [line * longest + step for step in range(end - start)]
-    return Grid(
-        adapters,
-        longest,
-        first,
-        last,
-        torch.tensor(slots),
-        in_order,
-        torch.tensor(places),
-        torch.tensor(cells),
-    )
+    tensors = torch.tensor(places), torch.tensor(cells)
+    return Grid(adapters, longest, first, last, torch.tensor(slots), in_order, *tensors)
 
 
 def batched_product(
